@@ -1,0 +1,108 @@
+# Everything runs inside `.venv`, which the first target that needs it creates
+# from requirements.lock (pinned and hashed). Needs only Python 3.11-3.13, pip,
+# make and git.
+#
+#   PYTHON=python3.12   the interpreter .venv is made from (default: python3)
+#   ARGS="..."          passed on to train.py, evaluate.py, pytest or the lock resolver
+
+PYTHON ?= python3
+ARGS ?=
+UV_VERSION := 0.13.9
+
+VENV := .venv
+PY := $(VENV)/bin/python
+STAMP := $(VENV)/.synced
+CACHES := .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist
+
+# uv: the one on PATH if it runs, otherwise a pinned private copy below .uv/.
+ifeq ($(strip $(UV)),)
+UV := $(shell uv --version >/dev/null 2>&1 && command -v uv)
+endif
+ifeq ($(strip $(UV)),)
+UV := .uv/bin/uv
+UV_STAMP := .uv/.ready-$(UV_VERSION)
+endif
+
+PYTHON_OK := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))
+VENV_OK := import sys; sys.exit(sys.prefix == sys.base_prefix or not (3, 11) <= sys.version_info[:2] < (3, 14))
+
+define CHECK_PYTHON
+@"$(PYTHON)" -c '$(PYTHON_OK)' >/dev/null 2>&1 || { \
+    found=$$("$(PYTHON)" -c 'import platform; print("Python " + platform.python_version())' 2>/dev/null) || found="not there or not working"; \
+    echo "error: Python 3.11, 3.12 or 3.13 is needed, but $(PYTHON) is $$found (choose another with PYTHON=/path/to/python3.12)" >&2; \
+    exit 1; }
+endef
+
+.DEFAULT_GOAL := help
+.PHONY: help venv train evaluate test test-all lint format lock clean distclean
+
+help: ## List the targets
+	@echo 'usage: make TARGET [ARGS="..."] [PYTHON=python3.12]'
+	@echo
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' Makefile
+
+venv: $(STAMP) ## Create or update .venv from requirements.lock
+
+train: $(STAMP) ## Train, e.g. make train ARGS="model=resnet10 quant.bit=3"
+	$(PY) train.py $(ARGS)
+
+evaluate: $(STAMP) ## Evaluate a checkpoint, arguments through ARGS
+	$(PY) evaluate.py $(ARGS)
+
+test: $(STAMP) ## Run the tests and doctests, without those marked slow
+	$(PY) -m pytest $(ARGS)
+
+test-all: $(STAMP) ## Run all tests, the slow ones too
+	$(PY) -m pytest -m "" $(ARGS)
+
+lint: $(STAMP) ## Check style, formatting and types
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+	$(PY) -m mypy
+
+format: $(STAMP) ## Reformat the code and apply the safe lint fixes
+	$(PY) -m ruff check --fix-only .
+	$(PY) -m ruff format .
+
+# Versions already in the lock are kept where they still fit;
+# make lock ARGS=--upgrade moves everything to the newest.
+lock: $(UV_STAMP) ## Regenerate requirements.lock from pyproject.toml
+	$(CHECK_PYTHON)
+	"$(UV)" pip compile --quiet --universal --fork-strategy fewest --generate-hashes \
+	    --python-version 3.11 --custom-compile-command "make lock" \
+	    --extra dev --extra loggers -o requirements.lock $(ARGS) pyproject.toml
+
+clean: ## Remove caches and build products (keeps .venv and outputs/)
+	rm -rf $(CACHES) *.egg-info
+	find . \( -name .git -o -name .venv -o -name .uv -o -name outputs \) -prune \
+	    -o -type d -name __pycache__ -prune -exec rm -rf {} +
+
+distclean: clean ## Like clean, and remove .venv and .uv too
+	rm -rf $(VENV) .uv
+
+# The stamp is removed first and written last: a .venv without it was left half
+# made, and is made anew; one with an outdated stamp is only brought up to date.
+$(STAMP): requirements.lock pyproject.toml
+	$(CHECK_PYTHON)
+	@if ! [ -f $@ ] || ! $(PY) -c '$(VENV_OK)' 2>/dev/null; then rm -rf $(VENV); fi
+	@rm -f $@
+	$(if $(UV_STAMP),@$(MAKE) -s --no-print-directory $(UV_STAMP))
+	@[ -d $(VENV) ] || { echo "Creating $(VENV) (the first time, this downloads PyTorch)"; \
+	    "$(UV)" venv --quiet --python "$$("$(PYTHON)" -c 'import sys; print(sys.executable)')" $(VENV); }
+	"$(UV)" pip sync --python $(PY) --require-hashes requirements.lock
+	"$(UV)" pip install --python $(PY) --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+# pip puts the program at .uv/bin/uv either way; the second way is for a Python
+# without a pip of its own.
+.uv/.ready-$(UV_VERSION):
+	$(CHECK_PYTHON)
+	@echo "Fetching uv $(UV_VERSION) into .uv"
+	@rm -rf .uv
+	@if "$(PYTHON)" -m pip --version >/dev/null 2>&1; then \
+	    "$(PYTHON)" -m pip install --quiet --disable-pip-version-check --no-user --target .uv "uv==$(UV_VERSION)"; \
+	else \
+	    "$(PYTHON)" -m venv .uv && \
+	    .uv/bin/python -m pip install --quiet --disable-pip-version-check "uv==$(UV_VERSION)"; \
+	fi
+	@touch $@

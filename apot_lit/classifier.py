@@ -1,0 +1,110 @@
+"""The LightningModule: loss, metrics and optimizer of a quantised classifier."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytorch_lightning as pl
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torchmetrics import MeanMetric
+from torchmetrics.classification import MulticlassAccuracy, MulticlassConfusionMatrix
+
+from apot_lit.build import build_datamodule, build_network
+from apot_lit.optim import build_optimizer, build_scheduler
+
+NUM_CLASSES = 10
+
+Batch = tuple[Tensor, Tensor]
+
+
+class QuantClassifier(pl.LightningModule):
+    """Trains and evaluates one network with cross entropy.
+
+    The configuration is kept in every checkpoint as plain containers, so that
+    ``QuantClassifier.load_from_checkpoint(path)`` rebuilds the network and ``torch.load(weights_only=True)`` reads it.
+
+    Args:
+        config: plain mapping with the sections ``model``, ``quant``, ``data``, ``optimizer``, ``scheduler`` and the
+            key ``seed``; everything else in it is carried along.
+        network: a network to use in place of the one that the sections ``model`` and ``quant`` describe.
+
+    Shape:
+        images ``[N, 1, 28, 28]``, normalised, to logits ``[N, 10]``.
+
+    Raises:
+        UserError: for a value in `config` outside what is allowed.
+    """
+
+    def __init__(self, config: Mapping[str, Any], network: nn.Module | None = None) -> None:
+        super().__init__()
+        self.save_hyperparameters("config", logger=False)
+        self.config = config
+        if network is None:
+            input_step = build_datamodule(config["data"], config["seed"]).input_step
+            network = build_network(config["model"], config["quant"], input_step)
+        self.network = network
+        self.train_loss, self.val_loss, self.test_loss = MeanMetric(), MeanMetric(), MeanMetric()
+        self.train_accuracy, self.val_accuracy, self.test_accuracy = (
+            MulticlassAccuracy(NUM_CLASSES, average="micro", validate_args=False) for _ in range(3)
+        )
+        self.confusion = MulticlassConfusionMatrix(NUM_CLASSES, validate_args=False)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Returns the logits."""
+        logits: Tensor = self.network(images)
+        return logits
+
+    def training_step(self, batch: Batch, batch_index: int) -> Tensor:
+        """Returns the mean cross entropy of a batch."""
+        images, labels = batch
+        logits = self(images)
+        loss = F.cross_entropy(logits, labels)
+        self.train_loss.update(loss.detach(), labels.numel())
+        self.train_accuracy.update(logits.detach(), labels)
+        if self.trainer.global_step % self.trainer.log_every_n_steps == 0:
+            self.log("train/loss_step", loss.detach())
+        return loss
+
+    def on_train_epoch_end(self) -> None:
+        """Logs loss and accuracy of the epoch."""
+        self._log_epoch("train", self.train_loss, self.train_accuracy)
+
+    def validation_step(self, batch: Batch, batch_index: int) -> None:
+        """Adds a batch to the metrics."""
+        self._evaluate(batch, self.val_loss, self.val_accuracy)
+
+    def on_validation_epoch_end(self) -> None:
+        """Logs loss and accuracy on the validation split."""
+        self._log_epoch("val", self.val_loss, self.val_accuracy)
+
+    def test_step(self, batch: Batch, batch_index: int) -> None:
+        """Adds a batch of whichever split is being tested to the metrics."""
+        self.confusion.update(self._evaluate(batch, self.test_loss, self.test_accuracy), batch[1])
+
+    def on_test_epoch_end(self) -> None:
+        """Logs loss and accuracy of the split being tested; `confusion` stays readable until the next test."""
+        self._log_epoch("test", self.test_loss, self.test_accuracy)
+
+    def on_test_epoch_start(self) -> None:
+        """Starts a confusion matrix of its own for every test."""
+        self.confusion.reset()
+
+    def configure_optimizers(self) -> Any:
+        """Builds optimizer and scheduler as the configuration says."""
+        optimizer = build_optimizer(self.network, self.config["optimizer"])
+        total_steps = int(self.trainer.estimated_stepping_batches)
+        scheduler = build_scheduler(optimizer, self.config["scheduler"], total_steps, self.trainer.max_epochs or 0)
+        return {"optimizer": optimizer, "lr_scheduler": scheduler}
+
+    def _evaluate(self, batch: Batch, loss: MeanMetric, accuracy: MulticlassAccuracy) -> Tensor:
+        images, labels = batch
+        logits = self(images)
+        loss.update(F.cross_entropy(logits, labels), labels.numel())
+        accuracy.update(logits, labels)
+        return logits
+
+    def _log_epoch(self, split: str, loss: MeanMetric, accuracy: MulticlassAccuracy) -> None:
+        # Computed values rather than the metric objects: computing already reduces over processes.
+        self.log_dict({f"{split}/loss": loss.compute(), f"{split}/acc": accuracy.compute()}, rank_zero_only=True)
+        loss.reset()
+        accuracy.reset()

@@ -1,0 +1,125 @@
+"""What the scripts share: one clear line for a mistake of the user, exit codes, the table after a multirun."""
+
+import functools
+import json
+import os
+import shlex
+import sys
+from collections.abc import Callable
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException, MissingConfigException
+from hydra.experimental.callback import Callback
+from hydra.types import RunMode
+from omegaconf import DictConfig
+from omegaconf.errors import ConfigKeyError, MissingMandatoryValue, OmegaConfBaseException, ValidationError
+
+from apot_lit.config import plain, register
+from apot_lit.errors import Interrupted, UserError
+
+EXIT_USER_ERROR = 2
+EXIT_INTERRUPTED = 130
+
+_failed_jobs: list[str] = []
+
+
+def job(function: Callable[[dict[str, Any]], Any]) -> Callable[[DictConfig], Any]:
+    """Wraps the function of a script for `hydra.main`: it gets a plain configuration, and may raise UserError.
+
+    A mistake in one job of a multirun does not keep the others from running.
+    """
+
+    @functools.wraps(function)
+    def run_job(config: DictConfig) -> Any:
+        try:
+            return function(plain(config))
+        except (UserError, OmegaConfBaseException) as error:
+            _print_error(explain(error))
+            _failed_jobs.append(explain(error))
+        except Interrupted as interruption:
+            _print_interruption(interruption.args[0])
+            raise SystemExit(EXIT_INTERRUPTED) from interruption
+        return None
+
+    return run_job
+
+
+def run(main: Callable[[], Any]) -> None:
+    """Runs a script's main function and exits: 0, 2 after a mistake of the user, 130 after Ctrl-C.
+
+    With the environment variable ``HYDRA_FULL_ERROR=1`` errors in the configuration keep their traceback.
+    """
+    os.environ.setdefault("PROJECT_ROOT", str(Path(__file__).resolve().parent.parent))
+    tracebacks = os.environ.get("HYDRA_FULL_ERROR") == "1"
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra would print its errors over several lines and exit by itself
+    _failed_jobs.clear()
+    register()
+    try:
+        main()
+    except (UserError, HydraException, OmegaConfBaseException, OSError) as error:
+        if tracebacks:
+            raise
+        _print_error(explain(error))
+        sys.exit(EXIT_USER_ERROR)
+    except KeyboardInterrupt:
+        _print_error("interrupted")
+        sys.exit(EXIT_INTERRUPTED)
+    if _failed_jobs:
+        sys.exit(EXIT_USER_ERROR)
+
+
+def explain(error: Exception) -> str:
+    """Says in one line what is wrong, where, and what is allowed."""
+    if isinstance(error, MissingConfigException) and error.missing_cfg_file and error.options:
+        group, _, name = error.missing_cfg_file.rpartition("/")
+        return f"{group}={name}: there is no such {group}; choose from {', '.join(error.options)}"
+    cause = error.__cause__ if isinstance(error.__cause__, OmegaConfBaseException) else error
+    if isinstance(cause, MissingMandatoryValue):
+        return f"{cause.full_key}: a value is needed; add {cause.full_key}=..."
+    if isinstance(cause, ConfigKeyError | AttributeError) and isinstance(getattr(cause, "parent_node", None), DictConfig):
+        return _explain_key(cause)
+    message = " ".join(str(cause).replace("full_key:", "at").split())
+    if isinstance(cause, ValidationError) and cause.full_key:
+        return f"{cause.full_key}: {str(cause).partition(chr(10))[0]}"
+    return message
+
+
+class ResultTable(Callback):
+    """Hydra callback that prints one table of all results after a multirun."""
+
+    def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
+        """Reads every ``result.json`` below the sweep's directory, whichever launcher ran the jobs."""
+        from apot_lit.engine import RESULT_FILE, result_table
+
+        sweep_dir = Path(config.hydra.sweep.dir)
+        paths = sorted(sweep_dir.rglob(RESULT_FILE), key=lambda path: (len(path.parts), len(str(path)), path))
+        if paths:
+            print(f"\n{result_table([json.loads(path.read_text()) for path in paths])}\nbelow {sweep_dir}")
+
+
+def _explain_key(error: Any) -> str:
+    """An unknown key: names the known ones beside it, and the likeliest."""
+    parent, _, key = str(error.full_key or error.key).rpartition(".")
+    known = sorted(str(name) for name in error.parent_node)
+    close = get_close_matches(key, known, n=1)
+    hint = f" (did you mean {close[0]}?)" if close else ""
+    return f"{error.full_key}: unknown key{hint}; {parent or 'the configuration'} has {', '.join(known)}"
+
+
+def _print_error(message: str) -> None:
+    print(f"error: {message}", file=sys.stderr, flush=True)
+
+
+def _print_interruption(last_checkpoint: Path | None) -> None:
+    if last_checkpoint is None:
+        _print_error("interrupted before the first checkpoint was written; nothing to resume from")
+        return
+    overrides = list(HydraConfig.get().overrides.task)
+    if HydraConfig.get().mode == RunMode.MULTIRUN:
+        overrides.append(f"hydra.run.dir={HydraConfig.get().runtime.output_dir}")
+    kept = [override for override in overrides if not override.startswith(("ckpt_path=", "init_from="))]
+    command = shlex.join(["python", sys.argv[0], *kept, f"ckpt_path={last_checkpoint}"])
+    _print_error(f"interrupted; to go on from the last checkpoint: {command}")

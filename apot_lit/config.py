@@ -1,0 +1,197 @@
+"""Typed schemas of the configuration, registered with Hydra; with the scripts the only place that knows Hydra."""
+
+from dataclasses import dataclass, field, fields, make_dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from hydra.core.config_store import ConfigStore
+from hydra.utils import instantiate
+from omegaconf import MISSING, DictConfig, OmegaConf
+
+from apot_lit.quant.spec import QuantSpec
+
+# OmegaConf makes nodes of frozen dataclasses read-only, so the schema is a mutable twin of QuantSpec.
+QuantConfig: Any = make_dataclass("QuantConfig", [(f.name, f.type, field(default=f.default)) for f in fields(QuantSpec)])
+
+
+@dataclass
+class ModelConfig:
+    """Options of `apot_lit.models.ResNet`."""
+
+    name: str = MISSING
+    stem: str = "reference"
+    width: int = 16
+
+
+@dataclass
+class DataConfig:
+    """Options of `apot_lit.data.mnist.MNISTDataModule` but its seed."""
+
+    data_dir: str = MISSING
+    batch_size: int = 128
+    eval_batch_size: int = 1000
+    val_split: int = 5000
+    split_seed: int = 0
+    train_images: int | None = None
+    mean: float = 33 / 255
+    std: float = 0.3081
+    flip: bool = False
+
+
+@dataclass
+class SGDConfig:
+    """Options of `torch.optim.SGD`, and rates of the clipping thresholds (null: the same as the weights')."""
+
+    name: str = "sgd"
+    lr: float = 0.01
+    momentum: float = 0.9
+    nesterov: bool = False
+    weight_decay: float = 1e-4
+    alpha_lr: float | None = None
+    alpha_weight_decay: float | None = None
+
+
+@dataclass
+class AdamWConfig:
+    """Options of `torch.optim.AdamW`, and rates of the clipping thresholds (null: the same as the weights')."""
+
+    name: str = "adamw"
+    lr: float = 1e-3
+    betas: tuple[float, float] = (0.9, 0.999)
+    weight_decay: float = 0.01
+    alpha_lr: float | None = None
+    alpha_weight_decay: float | None = None
+
+
+@dataclass
+class ConstantConfig:
+    """A constant learning rate."""
+
+    name: str = "constant"
+
+
+@dataclass
+class MultiStepConfig:
+    """Options of `torch.optim.lr_scheduler.MultiStepLR`; milestones in epochs."""
+
+    name: str = "multistep"
+    milestones: list[int] = field(default_factory=lambda: [30, 60, 90])
+    gamma: float = 0.1
+
+
+@dataclass
+class CosineConfig:
+    """Cosine from the optimizer's learning rate to `min_lr` over the whole training."""
+
+    name: str = "cosine"
+    min_lr: float = 0.0
+
+
+@dataclass
+class OneCycleConfig:
+    """Options of `torch.optim.lr_scheduler.OneCycleLR`; the peak is the optimizer's learning rate."""
+
+    name: str = "onecycle"
+    pct_start: float = 0.3
+    div_factor: float = 25.0
+    final_div_factor: float = 1e4
+
+
+@dataclass
+class TrainerConfig:
+    """Options of `pytorch_lightning.Trainer`."""
+
+    accelerator: str = "auto"
+    devices: Any = 1
+    num_nodes: int = 1
+    strategy: str = "auto"
+    precision: str = "32-true"
+    max_epochs: int = 25
+    max_steps: int = -1
+    gradient_clip_val: float | None = None
+    accumulate_grad_batches: int = 1
+    check_val_every_n_epoch: int = 1
+    limit_train_batches: Any = None
+    limit_val_batches: Any = None
+    limit_test_batches: Any = None
+    overfit_batches: Any = 0.0
+    fast_dev_run: Any = False
+    log_every_n_steps: int = 50
+    num_sanity_val_steps: int = 0
+    deterministic: bool = False
+    detect_anomaly: bool = False
+    profiler: str | None = None
+
+
+@dataclass
+class PathsConfig:
+    """Directories."""
+
+    root_dir: str = MISSING
+    output_dir: str = MISSING
+
+
+@dataclass
+class TrainConfig:
+    """Configuration of train.py."""
+
+    seed: int = 0
+    ckpt_path: str | None = None
+    init_from: str | None = None
+    model: ModelConfig = field(default_factory=ModelConfig)
+    quant: QuantConfig = field(default_factory=QuantConfig)
+    data: DataConfig = field(default_factory=DataConfig)
+    optimizer: Any = MISSING
+    scheduler: Any = MISSING
+    trainer: TrainerConfig = field(default_factory=TrainerConfig)
+    callbacks: dict[str, Any] = field(default_factory=dict)
+    logger: dict[str, Any] = field(default_factory=dict)
+    paths: PathsConfig = field(default_factory=PathsConfig)
+
+
+@dataclass
+class EvaluateConfig:
+    """Configuration of evaluate.py."""
+
+    ckpt_path: str = MISSING
+    split: str = "test"
+    batch_size: int = 1000
+    data_dir: str = MISSING
+    trainer: TrainerConfig = field(default_factory=TrainerConfig)
+    paths: PathsConfig = field(default_factory=PathsConfig)
+
+
+def register() -> None:
+    """Registers schemas and resolvers with Hydra; calling it again changes nothing."""
+    store = ConfigStore.instance()
+    store.store(name="train_schema", node=TrainConfig)
+    store.store(name="evaluate_schema", node=EvaluateConfig)
+    for group, schemas in (
+        ("optimizer", (SGDConfig, AdamWConfig)),
+        ("scheduler", (ConstantConfig, MultiStepConfig, CosineConfig, OneCycleConfig)),
+    ):
+        for schema in schemas:
+            store.store(group=group, name=f"{schema.name}_schema", node=schema)
+    OmegaConf.register_new_resolver("run_dir", _run_dir, use_cache=True, replace=True)
+
+
+def plain(config: DictConfig) -> dict[str, Any]:
+    """Returns a configuration as plain containers, all interpolations resolved."""
+    container = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+    assert isinstance(container, dict)
+    return {str(key): value for key, value in container.items()}
+
+
+def build_all(targets: dict[str, Any]) -> list[Any]:
+    """Instantiates every ``_target_`` of a mapping such as the sections callbacks and logger."""
+    return [instantiate(target) for target in targets.values() if target is not None]
+
+
+def _run_dir(ckpt_path: str | None, parent: str) -> str:
+    """Directory of a run: a resumed one goes on where its checkpoint lies, a new one is named by its start."""
+    if ckpt_path is not None:
+        run = Path(ckpt_path).absolute().parent.parent
+        if (run / ".hydra").is_dir():
+            return str(run)
+    return str(Path(parent) / datetime.now().strftime("%Y-%m-%d_%H-%M-%S"))

@@ -1,0 +1,89 @@
+"""Float ResNets for 28x28 grey-scale images, built from torchvision's blocks; they know nothing of quantisation."""
+
+from typing import Literal
+
+from torch import Tensor, nn
+from torchvision.models.resnet import BasicBlock, Bottleneck
+
+Stem = Literal["reference", "small"]
+
+ARCHITECTURES: dict[str, tuple[type[BasicBlock | Bottleneck], tuple[int, int, int, int]]] = {
+    "resnet10": (BasicBlock, (1, 1, 1, 1)),
+    "resnet14": (BasicBlock, (2, 1, 1, 2)),
+    "resnet18": (BasicBlock, (2, 2, 2, 2)),
+    "resnet34": (BasicBlock, (3, 4, 6, 3)),
+    "resnet50": (Bottleneck, (3, 4, 6, 3)),
+    "resnet101": (Bottleneck, (3, 4, 23, 3)),
+    "resnet152": (Bottleneck, (3, 8, 36, 3)),
+}
+
+
+class ResNet(nn.Module):
+    """ResNet with stages of `width`, 2, 4 and 8 times `width` channels (times 4 after a bottleneck).
+
+    Source: He et al., "Deep Residual Learning", CVPR 2016; strides of a bottleneck sit on its 3x3 convolution.
+
+    Args:
+        name: a key of `ARCHITECTURES`.
+        stem: ``"reference"``: 7x7 convolution of stride 2 and 3x3 max-pool of stride 2; ``"small"``: 3x3
+            convolution of stride 1, no pool.
+        width: channels of the stem and the first stage.
+        num_classes: number of logits.
+
+    Shape:
+        images ``[N, 1, H, W]`` to logits ``[N, num_classes]``.
+
+    Raises:
+        ValueError: for an unknown name or stem or a width below 1; one line that begins with the argument.
+
+    Examples:
+        >>> sum(p.numel() for p in ResNet("resnet10").parameters())
+        309178
+    """
+
+    def __init__(self, name: str, stem: Stem = "reference", width: int = 16, num_classes: int = 10) -> None:
+        super().__init__()
+        if name not in ARCHITECTURES:
+            raise ValueError(f"name={name}: must be one of {', '.join(ARCHITECTURES)}")
+        if width < 1:
+            raise ValueError(f"width={width}: must be at least 1")
+        block, depths = ARCHITECTURES[name]
+        if stem == "reference":
+            self.conv1 = nn.Conv2d(1, width, 7, stride=2, padding=3, bias=False)
+            self.maxpool: nn.Module = nn.MaxPool2d(3, stride=2, padding=1)
+        elif stem == "small":
+            self.conv1 = nn.Conv2d(1, width, 3, stride=1, padding=1, bias=False)
+            self.maxpool = nn.Identity()
+        else:
+            raise ValueError(f"stem={stem}: must be reference or small")
+        self.bn1 = nn.BatchNorm2d(width)
+        self.relu = nn.ReLU(inplace=True)
+        channels = width
+        for stage, depth in enumerate(depths):
+            planes = width * 2**stage
+            blocks = []
+            for index in range(depth):
+                stride = 2 if stage > 0 and index == 0 else 1
+                blocks.append(block(channels, planes, stride, _shortcut(channels, planes * block.expansion, stride)))
+                channels = planes * block.expansion
+            setattr(self, f"layer{stage + 1}", nn.Sequential(*blocks))
+        self.avgpool = nn.AdaptiveAvgPool2d(1)
+        self.fc = nn.Linear(channels, num_classes)
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Returns the logits."""
+        x = self.maxpool(self.relu(self.bn1(self.conv1(x))))
+        x = self.layer4(self.layer3(self.layer2(self.layer1(x))))
+        logits: Tensor = self.fc(self.avgpool(x).flatten(1))
+        return logits
+
+
+def _shortcut(channels: int, out_channels: int, stride: int) -> nn.Sequential | None:
+    if stride == 1 and channels == out_channels:
+        return None
+    return nn.Sequential(
+        nn.Conv2d(channels, out_channels, 1, stride=stride, bias=False), nn.BatchNorm2d(out_channels)
+    )

@@ -1,0 +1,129 @@
+"""Turning any torch model into a quantised one, and back."""
+
+import copy
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from torch import nn
+
+from apot_lit.quant.layers import QuantConv2d, QuantLayer, QuantLinear
+from apot_lit.quant.quantizers import (
+    ActivationQuantizer,
+    FloatPassthrough,
+    InputGrid,
+    MaxWeightQuantizer,
+    WeightQuantizer,
+)
+from apot_lit.quant.spec import FULL_PRECISION, QuantSpec
+
+_QUANTIZED = {nn.Conv2d: QuantConv2d, nn.Linear: QuantLinear}
+
+
+def quantize_model(model: nn.Module, spec: QuantSpec, input_step: float | None = None) -> nn.Module:
+    """Returns a copy of `model` with every Conv2d and Linear layer quantised as `spec` says.
+
+    The first and the last of these layers, in order of registration, keep 8-bit (``spec.first_bit``,
+    ``spec.last_bit``) uniform weights and an unquantised input; all others quantise weight and own input. Inputs are
+    taken as unsigned: values below 0 are clipped, as after a ReLU. Parameters are copied, never re-initialised.
+
+    Args:
+        model: any module; layers of exactly these two classes are replaced, at any depth.
+        spec: what to quantise; with ``bit=32`` the copy is the float model itself.
+        input_step: if the model's input lies on an integer grid of this step, the first layer computes on these
+            integers (see `InputGrid`).
+
+    Raises:
+        ValueError: if the model is quantised already, or has no layer to quantise.
+
+    Examples:
+        >>> net = nn.Sequential(nn.Conv2d(1, 8, 3), nn.ReLU(), nn.Conv2d(8, 8, 3), nn.Flatten(), nn.Linear(8, 2))
+        >>> quantize_model(net, QuantSpec(bit=4))[2].weight_quantizer
+        WeightQuantizer(bit=4, scheme=apot, alpha=3)
+    """
+    if any(True for _ in quant_layers(model)):
+        raise ValueError("the model is quantised already; dequantize_model gives the float model back")
+    model = copy.deepcopy(model)
+    if spec.full_precision:
+        return model
+    layers = [module for module in model.modules() if type(module) in _QUANTIZED]
+    if not layers:
+        raise ValueError("the model has no Conv2d or Linear layer to quantise")
+    replacements: dict[nn.Module, nn.Module] = {}
+    for layer in layers:
+        weight_quantizer, act_quantizer = _quantizers(layer, layers, spec, input_step)
+        quantized: Any = _QUANTIZED[type(layer)]
+        replacements[layer] = quantized.from_float(
+            layer, weight_quantizer.to(layer.weight.device), act_quantizer.to(layer.weight.device)
+        )
+    return _replace(model, lambda module: replacements.get(module, module))
+
+
+def dequantize_model(model: nn.Module) -> nn.Module:
+    """Returns a float copy of a quantised model, with the latent weights that training updates.
+
+    The inverse of `quantize_model` up to the clipping thresholds, which are dropped.
+    """
+    return _replace(copy.deepcopy(model), lambda module: module.to_float() if isinstance(module, QuantLayer) else module)
+
+
+def quant_layers(model: nn.Module) -> Iterator[tuple[str, QuantLayer]]:
+    """Yields the name and module of every quantised layer, in order of registration."""
+    for name, module in model.named_modules():
+        if isinstance(module, QuantLayer):
+            yield name, module
+
+
+def clipping_thresholds(model: nn.Module) -> dict[str, dict[str, float]]:
+    """Returns the learned clipping thresholds of every layer that has any.
+
+    Returns:
+        ``{layer name: {"weight": alpha, "act": alpha}}``; a tensor kind that has no learned threshold is left out.
+    """
+    thresholds: dict[str, dict[str, float]] = {}
+    for name, layer in quant_layers(model):
+        kinds = {"weight": layer.weight_quantizer, "act": layer.act_quantizer}
+        learned = {
+            kind: quantizer.alpha.item()
+            for kind, quantizer in kinds.items()
+            if isinstance(quantizer, WeightQuantizer | ActivationQuantizer)
+        }
+        if learned:
+            thresholds[name] = learned
+    return thresholds
+
+
+def _quantizers(
+    layer: nn.Module, layers: list[nn.Module], spec: QuantSpec, input_step: float | None
+) -> tuple[nn.Module, nn.Module]:
+    if layer is layers[0]:
+        return _edge_quantizer(spec.first_bit), FloatPassthrough() if input_step is None else InputGrid(input_step)
+    if layer is layers[-1]:
+        return _edge_quantizer(spec.last_bit), FloatPassthrough()
+    weight_levels, act_levels = spec.weight_levels(), spec.act_levels()
+    weight: nn.Module = FloatPassthrough()
+    if weight_levels is not None:
+        weight = WeightQuantizer(weight_levels, spec.weight_alpha, spec.weight_norm, spec.grad_scale)
+    act: nn.Module = FloatPassthrough()
+    if act_levels is not None:
+        act = ActivationQuantizer(act_levels, spec.act_alpha, spec.grad_scale)
+    return weight, act
+
+
+def _edge_quantizer(bit: int) -> nn.Module:
+    return FloatPassthrough() if bit == FULL_PRECISION else MaxWeightQuantizer(bit)
+
+
+def _replace(model: nn.Module, substitute: Callable[[nn.Module], nn.Module]) -> nn.Module:
+    """Applies `substitute` to the model and to every child, keeping shared modules shared."""
+    done: dict[nn.Module, nn.Module] = {}
+
+    def visit(module: nn.Module) -> nn.Module:
+        if module not in done:
+            done[module] = replaced = substitute(module)
+            if replaced is module:
+                for name, child in module._modules.items():  # named_children() would skip a second name of a child
+                    if child is not None:
+                        setattr(module, name, visit(child))
+        return done[module]
+
+    return visit(model)

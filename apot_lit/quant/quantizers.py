@@ -1,0 +1,189 @@
+"""Quantisers: modules that own a clipping threshold and turn tensors into codes and a scale."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from apot_lit.quant.functional import (
+    half_grid_table,
+    normalize_weight,
+    positive_alpha,
+    projection_unit,
+    quantize_codes,
+    round_codes,
+)
+from apot_lit.quant.levels import LevelSet
+
+
+class Codes(NamedTuple):
+    """Quantised values: ``values * scale`` is the fake-quantised tensor.
+
+    Attributes:
+        values: float32 tensor of integer codes (float values where nothing is quantised).
+        scale: scalar tensor, the value of one code, or None for 1.
+    """
+
+    values: Tensor
+    scale: Tensor | None
+
+    def fake_quantized(self) -> Tensor:
+        """The values that the codes stand for."""
+        return self.values if self.scale is None else self.values * self.scale
+
+
+class FloatPassthrough(nn.Module):
+    """Stands where a tensor stays in full precision."""
+
+    def forward(self, x: Tensor) -> Codes:
+        """Returns `x` itself as values with scale 1."""
+        return Codes(x, None)
+
+
+class _ClippingQuantizer(nn.Module):
+    """A quantiser with a learned clipping threshold.
+
+    Attributes:
+        raw_alpha: the trained parameter; `alpha` is its value wherever it is at least ``ALPHA_MIN``.
+    """
+
+    signed: bool
+
+    def __init__(self, levels: LevelSet, alpha: float, grad_scale: float | None = None) -> None:
+        super().__init__()
+        self.levels = levels
+        self.grad_scale = 1.0 if grad_scale is None else grad_scale
+        self.unit = projection_unit(levels)
+        self.raw_alpha = nn.Parameter(torch.tensor(float(alpha)))
+        self.register_buffer("table", half_grid_table(levels, self.signed), persistent=False)
+
+    @property
+    def alpha(self) -> Tensor:
+        """The clipping threshold: a positive scalar tensor, detached."""
+        return positive_alpha(self.raw_alpha)
+
+    @property
+    def bit(self) -> int:
+        """Bit width, the sign of weights included."""
+        return self.levels.bits + int(self.signed)
+
+    def scale(self) -> Tensor:
+        """The value of one code, ``alpha / unit``: a scalar tensor, detached."""
+        return self.alpha / self.unit
+
+    def extra_repr(self) -> str:
+        """Bit width, scheme and threshold for ``repr(model)``."""
+        return f"bit={self.bit}, scheme={self.levels.scheme}, alpha={self.alpha.item():.4g}"
+
+
+class ActivationQuantizer(_ClippingQuantizer):
+    """Unsigned quantiser of activations, ``alpha * project(clip(x / alpha, 0, 1))``.
+
+    Args:
+        levels: level set with as many magnitude bits as the bit width.
+        alpha: initial clipping threshold, in units of the activations.
+        grad_scale: factor on alpha's gradient, None for none.
+
+    Shape:
+        any shape in, codes of the same shape out.
+
+    Examples:
+        >>> from apot_lit.quant.levels import level_set
+        >>> quantizer = ActivationQuantizer(level_set("apot", 2), alpha=4.0)
+        >>> quantizer(torch.tensor([-1.0, 0.4, 0.5, 2.9, 9.0])).fake_quantized().tolist()
+        [0.0, 0.0, 1.0, 2.0, 4.0]
+    """
+
+    signed = False
+
+    def forward(self, x: Tensor) -> Codes:
+        """Returns codes 0 to unit and their scale."""
+        codes = quantize_codes(
+            x, self.raw_alpha, self.levels, signed=False, table=self.table, grad_scale=self.grad_scale
+        )
+        return Codes(codes, self.scale())
+
+
+class WeightQuantizer(_ClippingQuantizer):
+    """Signed quantiser of weights, ``alpha * project(clip(w / alpha, -1, 1))`` of normalised weights.
+
+    Args:
+        levels: level set of the magnitudes, one bit less than the bit width. With one magnitude bit (2-bit weights)
+            gradients pass the clip everywhere (calibrated gradient, paper section 2.3).
+        alpha: initial clipping threshold, in standard deviations of the weights if `normalize`.
+        normalize: quantise ``(W - mean W) / std W`` instead of W.
+        grad_scale: factor on alpha's gradient, None for none.
+
+    Shape:
+        any shape in, codes of the same shape out.
+    """
+
+    signed = True
+
+    def __init__(
+        self, levels: LevelSet, alpha: float, normalize: bool = True, grad_scale: float | None = None
+    ) -> None:
+        super().__init__(levels, alpha, grad_scale)
+        self.normalize = normalize
+
+    def forward(self, weight: Tensor) -> Codes:
+        """Returns codes -unit to unit and their scale."""
+        codes = quantize_codes(
+            normalize_weight(weight) if self.normalize else weight,
+            self.raw_alpha,
+            self.levels,
+            signed=True,
+            table=self.table,
+            straight_through=self.levels.bits == 1,
+            grad_scale=self.grad_scale,
+        )
+        return Codes(codes, self.scale())
+
+    def extra_repr(self) -> str:
+        """Adds the absence of weight normalisation."""
+        return super().extra_repr() + ("" if self.normalize else ", normalize=False")
+
+
+class MaxWeightQuantizer(nn.Module):
+    """Uniform quantiser of the first and last layers' weights, ``round(m w / s) * s / m``, ``s = max |w|``.
+
+    ``m = 2^(bit - 1) - 1`` (127 at 8 bits), so codes always fit a signed integer of `bit` bits. Nothing is learned;
+    the gradient is straight through.
+
+    Args:
+        bit: bit width with sign, 2 to 8.
+    """
+
+    def __init__(self, bit: int) -> None:
+        super().__init__()
+        self.bit = bit
+        self.unit = 2 ** (bit - 1) - 1
+
+    def forward(self, weight: Tensor) -> Codes:
+        """Returns codes -unit to unit and their scale ``s / unit``."""
+        scale = weight.detach().abs().amax().clamp(min=torch.finfo(torch.float32).tiny * self.unit) / self.unit
+        return Codes(round_codes(weight, scale, limit=self.unit), scale)
+
+    def extra_repr(self) -> str:
+        """Bit width and scheme for ``repr(model)``."""
+        return f"bit={self.bit}, scheme=uniform, scale=max|w|"
+
+
+class InputGrid(nn.Module):
+    """Reads an input whose values lie on a known integer grid, as normalised uint8 pixels do, as integers.
+
+    Args:
+        step: the value of one integer step, e.g. ``1 / (255 * std)``.
+    """
+
+    def __init__(self, step: float) -> None:
+        super().__init__()
+        self.register_buffer("step", torch.tensor(step), persistent=False)
+
+    def forward(self, x: Tensor) -> Codes:
+        """Returns the integers ``x / step`` and the step."""
+        return Codes(round_codes(x, self.step), self.step)
+
+    def extra_repr(self) -> str:
+        """The step for ``repr(model)``."""
+        return f"step={self.step.item():.6g}"

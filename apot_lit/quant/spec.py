@@ -1,0 +1,92 @@
+"""QuantSpec: what to quantise and how, validated once, immutable afterwards."""
+
+from dataclasses import dataclass
+
+from apot_lit.quant.levels import LevelSet, Scheme, level_set
+
+FULL_PRECISION = 32
+ALLOWED_BITS = (*range(2, 9), FULL_PRECISION)
+ALPHA_MIN = 1e-3
+"""Smallest clipping threshold at which alpha is still the raw parameter itself, see `positive_alpha`."""
+
+
+@dataclass(frozen=True)
+class QuantSpec:
+    """Description of a quantised network.
+
+    Attributes:
+        bit: bit width of the weights and activations of all layers but the first and the last; 2 to 8, or 32 for
+            full precision everywhere in the network.
+        power: 1 for powers of two, 0 for uniform levels.
+        additive: with ``power=1``, True for sums of powers of two (APoT), False for plain powers of two (PoT).
+        weight_bit: bit width of the weights where it differs from `bit`.
+        act_bit: bit width of the activations where it differs from `bit`.
+        first_bit: bit width of the first layer's weights (uniform, scaled by the largest magnitude).
+        last_bit: the same for the last layer.
+        weight_alpha: initial clipping threshold of weights, in standard deviations if `weight_norm`.
+        act_alpha: initial clipping threshold of activations.
+        weight_norm: normalise a layer's weights to mean 0 and standard deviation 1 before quantising.
+        grad_scale: factor on the gradient of every clipping threshold; None for none.
+
+    Raises:
+        ValueError: if a value is outside what is allowed; one line that begins with the name of the attribute.
+
+    Examples:
+        >>> QuantSpec(bit=4).scheme
+        'apot'
+        >>> QuantSpec(bit=9)
+        Traceback (most recent call last):
+            ...
+        ValueError: bit=9: must be one of 2, 3, 4, 5, 6, 7, 8, 32
+    """
+
+    bit: int = 5
+    power: int = 1
+    additive: bool = True
+    weight_bit: int | None = None
+    act_bit: int | None = None
+    first_bit: int = 8
+    last_bit: int = 8
+    weight_alpha: float = 3.0
+    act_alpha: float = 6.0
+    weight_norm: bool = True
+    grad_scale: float | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("bit", "weight_bit", "act_bit", "first_bit", "last_bit"):
+            value = getattr(self, name)
+            optional = name in ("weight_bit", "act_bit")
+            if value not in ALLOWED_BITS and not (optional and value is None):
+                raise ValueError(f"{name}={value}: must be one of {', '.join(map(str, ALLOWED_BITS))}")
+            if optional and value is not None and self.bit == FULL_PRECISION:
+                raise ValueError(f"{name}={value}: bit={FULL_PRECISION} is full precision everywhere; set bit as well")
+        if self.power not in (0, 1):
+            raise ValueError(f"power={self.power}: must be 1 (powers of two) or 0 (uniform)")
+        for name in ("weight_alpha", "act_alpha"):
+            value = getattr(self, name)
+            if not ALPHA_MIN <= value < float("inf"):
+                raise ValueError(f"{name}={value}: must be a finite number of at least {ALPHA_MIN}")
+        if self.grad_scale is not None and not 0 < self.grad_scale < float("inf"):
+            raise ValueError(f"grad_scale={self.grad_scale}: must be null or a finite number above 0")
+
+    @property
+    def scheme(self) -> Scheme:
+        """The scheme of the level sets."""
+        if self.power == 0:
+            return "uniform"
+        return "apot" if self.additive else "pot"
+
+    @property
+    def full_precision(self) -> bool:
+        """Whether nothing at all is quantised."""
+        return self.bit == FULL_PRECISION
+
+    def weight_levels(self) -> LevelSet | None:
+        """Levels of the weights' magnitudes (one bit is the sign); None where weights stay float."""
+        bit = self.bit if self.weight_bit is None else self.weight_bit
+        return None if bit == FULL_PRECISION else level_set(self.scheme, bit - 1)
+
+    def act_levels(self) -> LevelSet | None:
+        """Levels of the activations, which are unsigned; None where activations stay float."""
+        bit = self.bit if self.act_bit is None else self.act_bit
+        return None if bit == FULL_PRECISION else level_set(self.scheme, bit)

@@ -1,0 +1,62 @@
+"""What a run leaves behind: result files, and the facts about software and hardware they carry."""
+
+import json
+import os
+import platform
+import subprocess
+from collections.abc import Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+from tabulate import tabulate
+
+PACKAGES = ("torch", "torchvision", "pytorch-lightning", "torchmetrics", "hydra-core", "omegaconf")
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Writes a JSON file in one go: a reader never sees half a file, and an interruption leaves the old one."""
+    partial = path.with_name(f".{path.name}.partial")
+    partial.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n")
+    partial.replace(path)
+
+
+def versions() -> dict[str, str]:
+    """Returns the versions of Python and of the packages that results depend on."""
+    return {"python": platform.python_version(), **{package: version(package) for package in PACKAGES}}
+
+
+def hardware(device: torch.device) -> dict[str, Any]:
+    """Returns what the run computed on."""
+    facts: dict[str, Any] = {"cpu": _cpu_name(), "cpu_count": os.cpu_count(), "threads": torch.get_num_threads()}
+    facts["device"] = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+    return facts
+
+
+def commit() -> str | None:
+    """Returns the commit of the source tree, with ``-dirty`` if tracked files differ, or None outside git."""
+    command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--abbrev=40", "--dirty", "--exclude=*"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return None
+
+
+def percent(accuracy: float | None) -> str:
+    """Formats an accuracy between 0 and 1 as percents, or a dash for None."""
+    return "-" if accuracy is None else f"{100 * accuracy:.2f} %"
+
+
+def text_table(rows: list[list[Any]], headers: list[str]) -> str:
+    """Formats rows as a table for the terminal."""
+    return tabulate(rows, headers=headers, tablefmt="simple", disable_numparse=True)
+
+
+def _cpu_name() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()

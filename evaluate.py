@@ -1,0 +1,21 @@
+"""Evaluates a checkpoint: ``python evaluate.py ckpt_path=outputs/train/<run>/checkpoints/best.ckpt``."""
+
+from typing import Any
+
+import hydra
+
+from apot_lit import cli
+
+
+@hydra.main(version_base="1.3", config_path="conf", config_name="evaluate")
+@cli.job
+def main(config: dict[str, Any]) -> float | None:
+    """Evaluates and returns the accuracy."""
+    from apot_lit.evaluation import evaluate  # late: Lightning takes seconds to import
+
+    accuracy: float | None = evaluate(config).get("accuracy")
+    return accuracy
+
+
+if __name__ == "__main__":
+    cli.run(main)

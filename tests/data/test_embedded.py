@@ -1,0 +1,199 @@
+"""The embedded files: contents, damage, and the fallback to torchvision."""
+
+import hashlib
+import lzma
+import shutil
+import struct
+from pathlib import Path
+
+import pytest
+import torch
+import torchvision
+
+from apot_lit.data import embedded
+from apot_lit.data.embedded import has_embedded_files, load_idx_pair, parse_idx
+from apot_lit.errors import UserError
+
+MNIST_DIR = Path(__file__).parents[2] / "data" / "mnist"
+TEST_LABELS = "t10k-labels-idx1-ubyte.xz"
+
+# As published with the data set.
+MD5 = {
+    "train-images-idx3-ubyte": "6bbc9ace898e44ae57da46a324031adb",
+    "train-labels-idx1-ubyte": "a25bea736e30d166cdddb491f175f624",
+    "t10k-images-idx3-ubyte": "2646ac647ad5339dbf082846283269ea",
+    "t10k-labels-idx1-ubyte": "27ae3e4e09519cfbb04c329615203637",
+}
+DIGIT_COUNTS = {
+    "train": [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949],
+    "test": [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009],
+}
+
+
+@pytest.fixture
+def copy(tmp_path: Path) -> Path:
+    """A copy of the embedded files that a test may damage."""
+    shutil.copytree(MNIST_DIR, tmp_path / "mnist")
+    return tmp_path / "mnist"
+
+
+def one_line_error(directory: Path, split: str = "test") -> str:
+    with pytest.raises(UserError) as caught:
+        load_idx_pair(directory, split)
+    message = str(caught.value)
+    assert "\n" not in message
+    return message
+
+
+@pytest.mark.parametrize("name", MD5)
+def test_checksums_of_the_checkout(name: str) -> None:
+    contents = lzma.decompress((MNIST_DIR / f"{name}.xz").read_bytes())
+    assert hashlib.md5(contents).hexdigest() == MD5[name]
+    assert MD5[name] in (MNIST_DIR / "README.md").read_text()
+
+
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_shapes_and_digit_counts(split: str) -> None:
+    images, labels = load_idx_pair(MNIST_DIR, split)
+    assert images.shape == (sum(DIGIT_COUNTS[split]), 1, 28, 28)
+    assert images.dtype == torch.uint8
+    assert labels.dtype == torch.int64
+    assert labels.bincount().tolist() == DIGIT_COUNTS[split]
+
+
+def test_one_image_decoded_by_hand() -> None:
+    contents = lzma.decompress((MNIST_DIR / "t10k-images-idx3-ubyte.xz").read_bytes())
+    assert struct.unpack_from(">4I", contents) == (0x803, 10_000, 28, 28)
+    pixels = struct.unpack_from("784B", contents, 16 + 1234 * 784)
+    label = lzma.decompress((MNIST_DIR / TEST_LABELS).read_bytes())[8 + 1234]
+    images, labels = load_idx_pair(MNIST_DIR, "test")
+    assert images[1234].flatten().tolist() == list(pixels)
+    assert labels[1234] == label
+
+
+def test_mean_pixel_matches_the_known_one() -> None:
+    images, _ = load_idx_pair(MNIST_DIR, "train")
+    pixels = images.double() / 255
+    assert pixels.mean().item() == pytest.approx(0.1307, abs=5e-5)
+    assert pixels.std().item() == pytest.approx(0.3081, abs=5e-5)
+
+
+def test_unpacks_once_however_the_directory_is_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    first = load_idx_pair(MNIST_DIR, "test")
+    monkeypatch.setattr(embedded, "read_verified", None)
+    again = load_idx_pair(str(MNIST_DIR / ".." / "mnist"), "test")
+    assert again[0] is first[0]
+    assert again[1] is first[1]
+
+
+@pytest.mark.parametrize("position", [0.0, 0.3, 0.5, 0.999])
+def test_a_flipped_bit(copy: Path, position: float) -> None:
+    path = copy / "t10k-images-idx3-ubyte.xz"
+    damaged = bytearray(path.read_bytes())
+    damaged[int(position * len(damaged))] ^= 4
+    path.write_bytes(damaged)
+    message = one_line_error(copy)
+    assert str(path) in message
+    assert f"expected MD5 {MD5['t10k-images-idx3-ubyte']}, found " in message
+    assert "could be decompressed" in message
+
+
+def test_a_truncated_file_reports_the_checksum_of_what_is_left(copy: Path) -> None:
+    path = copy / "t10k-images-idx3-ubyte.xz"
+    half = path.read_bytes()[: path.stat().st_size // 2]
+    path.write_bytes(half)
+    left = lzma.LZMADecompressor().decompress(half)
+    assert len(left) > 1_000_000
+    message = one_line_error(copy)
+    assert str(path) in message
+    assert MD5["t10k-images-idx3-ubyte"] in message
+    assert f"found {hashlib.md5(left).hexdigest()} over the {len(left)} bytes" in message
+    assert "cut short" in message
+
+
+@pytest.mark.parametrize("contents", [b"", b"<html>\nnot found\n</html>\n"])
+def test_a_file_that_is_not_xz(copy: Path, contents: bytes) -> None:
+    (copy / TEST_LABELS).write_bytes(contents)
+    message = one_line_error(copy)
+    assert str(copy / TEST_LABELS) in message
+    assert MD5["t10k-labels-idx1-ubyte"] in message
+    assert f"found {hashlib.md5(b'').hexdigest()} over the 0 bytes" in message
+
+
+def test_intact_xz_of_something_else(copy: Path) -> None:
+    (copy / TEST_LABELS).write_bytes(lzma.compress(b"other"))
+    message = one_line_error(copy)
+    assert message.endswith(
+        f"{TEST_LABELS}: damaged file: expected MD5 {MD5['t10k-labels-idx1-ubyte']},"
+        f" found {hashlib.md5(b'other').hexdigest()}"
+    )
+
+
+def test_an_error_is_not_remembered(copy: Path) -> None:
+    (copy / TEST_LABELS).write_bytes(b"")
+    one_line_error(copy)
+    shutil.copy(MNIST_DIR / TEST_LABELS, copy)
+    assert len(load_idx_pair(copy, "test")[1]) == 10_000
+
+
+@pytest.mark.parametrize("name", [f"{name}.xz" for name in MD5])
+def test_one_missing_file_is_named(copy: Path, name: str) -> None:
+    (copy / name).unlink()
+    assert f"missing {name}," in one_line_error(copy)
+
+
+def test_a_file_that_cannot_be_read(copy: Path) -> None:
+    (copy / TEST_LABELS).unlink()
+    (copy / TEST_LABELS).mkdir()
+    message = one_line_error(copy)
+    assert str(copy / TEST_LABELS) in message
+    assert "cannot be read" in message
+
+
+@pytest.mark.parametrize(
+    "contents",
+    [b"", b"\x00\x00\x09\x01\x00\x00\x00\x00", b"\x00\x00\x08\x02\x00\x00", b"\x00\x00\x08\x01\x00\x00\x00\x03ab"],
+)
+def test_malformed_idx(contents: bytes) -> None:
+    with pytest.raises(ValueError, match="IDX"):
+        parse_idx(contents)
+
+
+def test_fallback_to_torchvision(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = []
+
+    class FakeMNIST:
+        def __init__(self, root: str, train: bool, download: bool) -> None:
+            calls.append((root, train, download))
+            self.data = torch.full((60_000 if train else 10_000, 28, 28), 7, dtype=torch.uint8)
+            self.targets = torch.ones(len(self.data), dtype=torch.int64)
+
+    monkeypatch.setattr(torchvision.datasets, "MNIST", FakeMNIST)
+    assert not has_embedded_files(tmp_path)
+    images, labels = load_idx_pair(tmp_path, "test")
+    assert images.shape == (10_000, 1, 28, 28)
+    assert labels.sum() == 10_000
+    load_idx_pair(tmp_path, "train")
+    load_idx_pair(tmp_path, "train")
+    assert calls == [(str(tmp_path), False, True), (str(tmp_path), True, True)]
+
+
+def test_fallback_with_a_set_of_the_wrong_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class FakeMNIST:
+        def __init__(self, root: str, train: bool, download: bool) -> None:
+            self.data = torch.zeros(3, 28, 28, dtype=torch.uint8)
+            self.targets = torch.zeros(3, dtype=torch.int64)
+
+    monkeypatch.setattr(torchvision.datasets, "MNIST", FakeMNIST)
+    assert "[3, 28, 28]" in one_line_error(tmp_path)
+
+
+def test_a_failed_download(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(**_: object) -> None:
+        raise RuntimeError("Error downloading x.gz:\nTried mirror, got:\n<urlopen error no route to host>\n")
+
+    monkeypatch.setattr(torchvision.datasets, "MNIST", fail)
+    message = one_line_error(tmp_path)
+    assert message.startswith(f"{tmp_path}: ")
+    assert "download failed: Error downloading x.gz: Tried mirror" in message
+    assert message.endswith("no route to host>")
