@@ -12,6 +12,7 @@ UV_VERSION := 0.13.9
 VENV := .venv
 PY := $(VENV)/bin/python
 STAMP := $(VENV)/.synced
+OURS := $(VENV)/.made-by-make
 CACHES := .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist
 
 # uv: the one on PATH if it runs, otherwise a pinned private copy below .uv/.
@@ -80,15 +81,19 @@ clean: ## Remove caches and build products (keeps .venv and outputs/)
 distclean: clean ## Like clean, and remove .venv and .uv too
 	rm -rf $(VENV) .uv
 
-# The stamp is removed first and written last: a .venv without it was left half
-# made, and is made anew; one with an outdated stamp is only brought up to date.
+# The stamp is removed first and written last: a .venv of ours without it was left
+# half made, and is made anew; one with an outdated stamp is only brought up to
+# date; one that somebody else made is left alone.
 $(STAMP): requirements.lock pyproject.toml
 	$(CHECK_PYTHON)
+	@if [ -e $(VENV) ] && ! [ -f $(OURS) ]; then \
+	    echo "error: $(VENV) was not made by make: remove it or move it away, then try again" >&2; exit 1; fi
 	@if ! [ -f $@ ] || ! $(PY) -c '$(VENV_OK)' 2>/dev/null; then rm -rf $(VENV); fi
 	@rm -f $@
 	$(if $(UV_STAMP),@$(MAKE) -s --no-print-directory $(UV_STAMP))
 	@[ -d $(VENV) ] || { echo "Creating $(VENV) (the first time, this downloads PyTorch)"; \
-	    "$(UV)" venv --quiet --python "$$("$(PYTHON)" -c 'import sys; print(sys.executable)')" $(VENV); }
+	    "$(UV)" venv --quiet --python "$$("$(PYTHON)" -c 'import sys; print(sys.executable)')" $(VENV) && \
+	    touch $(OURS); }
 	"$(UV)" pip sync --python $(PY) --require-hashes requirements.lock
 	"$(UV)" pip install --python $(PY) --quiet --no-deps --no-build-isolation --editable .
 	@touch $@

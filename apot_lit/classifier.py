@@ -61,7 +61,7 @@ class QuantClassifier(pl.LightningModule):
         loss = F.cross_entropy(logits, labels)
         self.train_loss.update(loss.detach(), labels.numel())
         self.train_accuracy.update(logits.detach(), labels)
-        if self.trainer.global_step % self.trainer.log_every_n_steps == 0:
+        if self.trainer.global_step % self.trainer.log_every_n_steps == 0:  # type: ignore[attr-defined]
             self.log("train/loss_step", loss.detach())
         return loss
 

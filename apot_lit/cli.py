@@ -6,7 +6,6 @@ import os
 import shlex
 import sys
 from collections.abc import Callable
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +14,9 @@ from hydra.errors import HydraException, MissingConfigException
 from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig
-from omegaconf.errors import ConfigKeyError, MissingMandatoryValue, OmegaConfBaseException, ValidationError
+from omegaconf.errors import ConfigAttributeError, ConfigKeyError, MissingMandatoryValue, OmegaConfBaseException, ValidationError
 
-from apot_lit.config import plain, register
+from apot_lit.config import plain, register, unknown_key
 from apot_lit.errors import Interrupted, UserError
 
 EXIT_USER_ERROR = 2
@@ -79,8 +78,8 @@ def explain(error: Exception) -> str:
     cause = error.__cause__ if isinstance(error.__cause__, OmegaConfBaseException) else error
     if isinstance(cause, MissingMandatoryValue):
         return f"{cause.full_key}: a value is needed; add {cause.full_key}=..."
-    if isinstance(cause, ConfigKeyError | AttributeError) and isinstance(getattr(cause, "parent_node", None), DictConfig):
-        return _explain_key(cause)
+    if isinstance(cause, ConfigKeyError | ConfigAttributeError) and isinstance(cause.parent_node, DictConfig):
+        return unknown_key(str(cause.full_key or cause.key), map(str, cause.parent_node))
     message = " ".join(str(cause).replace("full_key:", "at").split())
     if isinstance(cause, ValidationError) and cause.full_key:
         return f"{cause.full_key}: {str(cause).partition(chr(10))[0]}"
@@ -98,15 +97,6 @@ class ResultTable(Callback):
         paths = sorted(sweep_dir.rglob(RESULT_FILE), key=lambda path: (len(path.parts), len(str(path)), path))
         if paths:
             print(f"\n{result_table([json.loads(path.read_text()) for path in paths])}\nbelow {sweep_dir}")
-
-
-def _explain_key(error: Any) -> str:
-    """An unknown key: names the known ones beside it, and the likeliest."""
-    parent, _, key = str(error.full_key or error.key).rpartition(".")
-    known = sorted(str(name) for name in error.parent_node)
-    close = get_close_matches(key, known, n=1)
-    hint = f" (did you mean {close[0]}?)" if close else ""
-    return f"{error.full_key}: unknown key{hint}; {parent or 'the configuration'} has {', '.join(known)}"
 
 
 def _print_error(message: str) -> None:

@@ -1,18 +1,24 @@
 """Typed schemas of the configuration, registered with Hydra; with the scripts the only place that knows Hydra."""
 
-from dataclasses import dataclass, field, fields, make_dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, field, fields, is_dataclass, make_dataclass
 from datetime import datetime
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 from hydra.core.config_store import ConfigStore
+from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import MISSING, DictConfig, OmegaConf
 
+from apot_lit.errors import UserError
 from apot_lit.quant.spec import QuantSpec
 
 # OmegaConf makes nodes of frozen dataclasses read-only, so the schema is a mutable twin of QuantSpec.
-QuantConfig: Any = make_dataclass("QuantConfig", [(f.name, f.type, field(default=f.default)) for f in fields(QuantSpec)])
+QuantConfig: Any = make_dataclass(
+    "QuantConfig", [(f.name, f.type, field(default=f.default)) for f in fields(QuantSpec)]
+)
 
 
 @dataclass
@@ -177,15 +183,51 @@ def register() -> None:
 
 
 def plain(config: DictConfig) -> dict[str, Any]:
-    """Returns a configuration as plain containers, all interpolations resolved."""
+    """Returns a configuration as plain containers, all interpolations resolved.
+
+    Raises:
+        UserError: for a key that the schemas do not have (Hydra lets ``+key=value`` add any).
+    """
+    _refuse_unknown_keys(config, "")
     container = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
     assert isinstance(container, dict)
     return {str(key): value for key, value in container.items()}
 
 
 def build_all(targets: dict[str, Any]) -> list[Any]:
-    """Instantiates every ``_target_`` of a mapping such as the sections callbacks and logger."""
-    return [instantiate(target) for target in targets.values() if target is not None]
+    """Instantiates every ``_target_`` of a mapping such as the sections callbacks and logger.
+
+    Raises:
+        UserError: for one that cannot be built, such as a logger whose package is not installed.
+    """
+    built = []
+    for name, target in targets.items():
+        try:
+            built.append(instantiate(target))
+        except InstantiationException as error:
+            reason = str(error.__cause__ or error).strip().partition("\n")[0]
+            raise UserError(f"{name}: cannot build {target.get('_target_')}: {reason}") from error
+    return built
+
+
+def unknown_key(key: str, known: Iterable[str]) -> str:
+    """Says that a key is unknown, which are known beside it, and which of them was meant."""
+    section, _, name = key.rpartition(".")
+    known = sorted(known)
+    close = get_close_matches(name, known, n=1)
+    hint = f" (did you mean {close[0]}?)" if close else ""
+    return f"{key}: unknown key{hint}; {section or 'the configuration'} has {', '.join(known)}"
+
+
+def _refuse_unknown_keys(config: DictConfig, prefix: str) -> None:
+    schema = OmegaConf.get_type(config)
+    known = {f.name for f in fields(schema)} if is_dataclass(schema) else set(map(str, config))
+    for key in map(str, config):
+        if key not in known:
+            raise UserError(unknown_key(prefix + key, known))
+        child = config._get_node(key)
+        if isinstance(child, DictConfig) and not child._is_none() and not child._is_missing():
+            _refuse_unknown_keys(child, f"{prefix}{key}.")
 
 
 def _run_dir(ckpt_path: str | None, parent: str) -> str:

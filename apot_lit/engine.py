@@ -11,6 +11,7 @@ from apot_lit.build import build_datamodule
 from apot_lit.checkpoint import checkpoint_config, load_checkpoint, load_network, network_state
 from apot_lit.classifier import QuantClassifier
 from apot_lit.config import build_all
+from apot_lit.data.mnist import MAX_SEED
 from apot_lit.errors import Interrupted, UserError
 from apot_lit.evaluation import evaluate_split
 from apot_lit.results import commit, hardware, percent, text_table, versions, write_json
@@ -34,6 +35,8 @@ def train(config: dict[str, Any]) -> dict[str, Any]:
         UserError: for anything in the configuration that cannot work, and a loss that is no longer a number.
         Interrupted: after Ctrl-C, once the last checkpoint is safe.
     """
+    if not 0 <= config["seed"] <= MAX_SEED:
+        raise UserError(f"seed={config['seed']}: must be from 0 to {MAX_SEED}")
     pl.seed_everything(config["seed"], workers=True, verbose=False)
     output_dir = Path(config["paths"]["output_dir"])
     datamodule = build_datamodule(config["data"], config["seed"])

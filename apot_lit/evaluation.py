@@ -63,9 +63,7 @@ def evaluate(config: dict[str, Any]) -> dict[str, Any]:
     return evaluation
 
 
-def evaluate_split(
-    trainer: pl.Trainer, classifier: QuantClassifier, datamodule: Any, split: str
-) -> dict[str, Any]:
+def evaluate_split(trainer: pl.Trainer, classifier: QuantClassifier, datamodule: Any, split: str) -> dict[str, Any]:
     """Runs a network over one split, in order and without augmentation.
 
     Returns:

@@ -28,7 +28,8 @@ def parameter_groups(
     Returns:
         One or two groups for an optimizer, named ``weights`` and ``alphas``.
     """
-    alphas, others = [], []
+    alphas: list[nn.Parameter] = []
+    others: list[nn.Parameter] = []
     for name, parameter in model.named_parameters():
         (alphas if name.rpartition(".")[2] == "raw_alpha" else others).append(parameter)
     groups: list[dict[str, Any]] = [{"name": "weights", "params": others, "lr": lr, "weight_decay": weight_decay}]

@@ -80,7 +80,10 @@ class TrainingProgress(pl.callbacks.ProgressBar):
         elapsed = time.monotonic() - self._started
         left = elapsed / epochs_done * max(0, (trainer.max_epochs or 0) - trainer.current_epoch)
         metrics = self._metrics(trainer, float(trainer.callback_metrics["train/loss"]))
-        print(f"epoch {trainer.current_epoch}/{trainer.max_epochs}: {metrics}, {elapsed:.0f} s, {left:.0f} s left", flush=True)
+        print(
+            f"epoch {trainer.current_epoch}/{trainer.max_epochs}: {metrics}, {elapsed:.0f} s, {left:.0f} s left",
+            flush=True,
+        )
 
     @staticmethod
     def _metrics(trainer: pl.Trainer, loss: float) -> str:

@@ -2,6 +2,7 @@
 
 import pytorch_lightning as pl
 
+from apot_lit.classifier import QuantClassifier
 from apot_lit.quant import clipping_thresholds
 
 
@@ -10,6 +11,7 @@ class ClippingThresholds(pl.Callback):
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Reads and logs all thresholds."""
+        assert isinstance(pl_module, QuantClassifier)
         thresholds = clipping_thresholds(pl_module.network)
         pl_module.log_dict(
             {f"alpha/{layer}/{kind}": alpha for layer, kinds in thresholds.items() for kind, alpha in kinds.items()},

@@ -41,6 +41,11 @@ class ResNet(nn.Module):
         309178
     """
 
+    layer1: nn.Sequential
+    layer2: nn.Sequential
+    layer3: nn.Sequential
+    layer4: nn.Sequential
+
     def __init__(self, name: str, stem: Stem = "reference", width: int = 16, num_classes: int = 10) -> None:
         super().__init__()
         if name not in ARCHITECTURES:
@@ -84,6 +89,4 @@ class ResNet(nn.Module):
 def _shortcut(channels: int, out_channels: int, stride: int) -> nn.Sequential | None:
     if stride == 1 and channels == out_channels:
         return None
-    return nn.Sequential(
-        nn.Conv2d(channels, out_channels, 1, stride=stride, bias=False), nn.BatchNorm2d(out_channels)
-    )
+    return nn.Sequential(nn.Conv2d(channels, out_channels, 1, stride=stride, bias=False), nn.BatchNorm2d(out_channels))

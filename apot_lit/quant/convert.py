@@ -52,9 +52,7 @@ def quantize_model(model: nn.Module, spec: QuantSpec, input_step: float | None =
     for layer in layers:
         weight_quantizer, act_quantizer = _quantizers(layer, layers, spec, input_step)
         quantized: Any = _QUANTIZED[type(layer)]
-        replacements[layer] = quantized.from_float(
-            layer, weight_quantizer.to(layer.weight.device), act_quantizer.to(layer.weight.device)
-        )
+        replacements[layer] = quantized.from_float(layer, weight_quantizer, act_quantizer)
     return _replace(model, lambda module: replacements.get(module, module))
 
 
@@ -63,7 +61,9 @@ def dequantize_model(model: nn.Module) -> nn.Module:
 
     The inverse of `quantize_model` up to the clipping thresholds, which are dropped.
     """
-    return _replace(copy.deepcopy(model), lambda module: module.to_float() if isinstance(module, QuantLayer) else module)
+    return _replace(
+        copy.deepcopy(model), lambda module: module.to_float() if isinstance(module, QuantLayer) else module
+    )
 
 
 def quant_layers(model: nn.Module) -> Iterator[tuple[str, QuantLayer]]:

@@ -123,7 +123,7 @@ class _QuantizeCodes(torch.autograd.Function):
     """Codes of clip(x / alpha), with the gradients of the reparameterised clipping function."""
 
     @staticmethod
-    def forward(  # type: ignore[override]
+    def forward(
         ctx: Any,
         x: Tensor,
         raw_alpha: Tensor,
@@ -141,7 +141,7 @@ class _QuantizeCodes(torch.autograd.Function):
         return codes
 
     @staticmethod
-    def backward(ctx: Any, grad_codes: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+    def backward(ctx: Any, grad_codes: Tensor) -> tuple[Tensor | None, ...]:
         half, codes, raw_alpha = ctx.saved_tensors
         alpha = positive_alpha(raw_alpha)
         upper = 2 * ctx.unit * _JUST_ABOVE_ONE
@@ -201,7 +201,7 @@ class _RoundToGrid(torch.autograd.Function):
     """Integers nearest to x / step, ties away from zero, with a straight-through gradient."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, step: Tensor, limit: int | None) -> Tensor:  # type: ignore[override]
+    def forward(ctx: Any, x: Tensor, step: Tensor, limit: int | None) -> Tensor:
         ctx.save_for_backward(step)
         half = x * (2 / step)
         if limit is not None:
@@ -209,7 +209,7 @@ class _RoundToGrid(torch.autograd.Function):
         return _halve(half)
 
     @staticmethod
-    def backward(ctx: Any, grad_codes: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+    def backward(ctx: Any, grad_codes: Tensor) -> tuple[Tensor | None, ...]:
         (step,) = ctx.saved_tensors
         return grad_codes / step, None, None
 

@@ -48,7 +48,8 @@ class QuantConv2d(nn.Conv2d):
             device="meta",
         )
         quantized.weight, quantized.bias = layer.weight, layer.bias
-        quantized.weight_quantizer, quantized.act_quantizer = weight_quantizer, act_quantizer
+        quantized.weight_quantizer = weight_quantizer.to(layer.weight.device)
+        quantized.act_quantizer = act_quantizer.to(layer.weight.device)
         return quantized.train(layer.training)
 
     def to_float(self) -> nn.Conv2d:
@@ -92,7 +93,8 @@ class QuantLinear(nn.Linear):
         """Wraps the parameters of a float layer; they are shared, not copied."""
         quantized = cls(layer.in_features, layer.out_features, layer.bias is not None, device="meta")
         quantized.weight, quantized.bias = layer.weight, layer.bias
-        quantized.weight_quantizer, quantized.act_quantizer = weight_quantizer, act_quantizer
+        quantized.weight_quantizer = weight_quantizer.to(layer.weight.device)
+        quantized.act_quantizer = act_quantizer.to(layer.weight.device)
         return quantized.train(layer.training)
 
     def to_float(self) -> nn.Linear:

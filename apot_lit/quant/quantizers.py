@@ -48,6 +48,7 @@ class _ClippingQuantizer(nn.Module):
     """
 
     signed: bool
+    table: Tensor | None
 
     def __init__(self, levels: LevelSet, alpha: float, grad_scale: float | None = None) -> None:
         super().__init__()
@@ -120,9 +121,7 @@ class WeightQuantizer(_ClippingQuantizer):
 
     signed = True
 
-    def __init__(
-        self, levels: LevelSet, alpha: float, normalize: bool = True, grad_scale: float | None = None
-    ) -> None:
+    def __init__(self, levels: LevelSet, alpha: float, normalize: bool = True, grad_scale: float | None = None) -> None:
         super().__init__(levels, alpha, grad_scale)
         self.normalize = normalize
 
@@ -175,6 +174,8 @@ class InputGrid(nn.Module):
     Args:
         step: the value of one integer step, e.g. ``1 / (255 * std)``.
     """
+
+    step: Tensor
 
     def __init__(self, step: float) -> None:
         super().__init__()

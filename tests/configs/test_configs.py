@@ -1,0 +1,115 @@
+"""Every file of conf/ composes, has the types of its schema, and builds what it describes."""
+
+from pathlib import Path
+
+import pytest
+import pytorch_lightning as pl
+import torch
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import OmegaConf, open_dict
+
+from apot_lit.build import build_datamodule, build_network
+from apot_lit.config import build_all, plain, register
+from apot_lit.optim import build_optimizer, build_scheduler
+from apot_lit.quant import QuantSpec
+from apot_lit.trainers import build_trainer
+from tests.conftest import ROOT
+
+CONF = ROOT / "conf"
+TRAIN_GROUPS = (
+    "model",
+    "quant",
+    "data",
+    "optimizer",
+    "scheduler",
+    "trainer",
+    "callbacks",
+    "logger",
+    "experiment",
+    "debug",
+)
+CHOICES = [
+    f"{path.parent.name}={path.stem}" for group in TRAIN_GROUPS for path in sorted((CONF / group).glob("*.yaml"))
+]
+
+
+def composed(name, tmp_path, *overrides):
+    register()
+    GlobalHydra.instance().clear()
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        config = compose(name, list(overrides), return_hydra_config=True)
+    HydraConfig.instance().set_config(config)
+    OmegaConf.set_readonly(config.hydra, False)
+    with open_dict(config):
+        config.hydra.runtime.output_dir = str(tmp_path)
+        config.hydra.job.num = 0
+    run_dir, sweep_dir = config.hydra.run.dir, config.hydra.sweep.dir
+    assert "=" not in f"{run_dir}{sweep_dir}{config.hydra.sweep.subdir}"
+    with open_dict(config):
+        del config.hydra
+        config.paths.output_dir = str(tmp_path)
+    return plain(config)
+
+
+def test_the_choices_are_all_of_conf():
+    listed = {path for group in TRAIN_GROUPS for path in (CONF / group).glob("*.yaml")}
+    rest = {path.relative_to(CONF).as_posix() for path in set(CONF.rglob("*.yaml")) - listed}
+    assert rest == {"train.yaml", "evaluate.yaml", "paths/default.yaml", "hydra/train.yaml", "hydra/evaluate.yaml"}
+
+
+@pytest.mark.parametrize("choice", ["", *CHOICES])
+def test_train_composes_and_builds(choice, tmp_path, monkeypatch):
+    monkeypatch.setenv("WANDB_SILENT", "true")
+    group, _, name = choice.partition("=")
+    choice = choice.replace("callbacks=default", "") if name == "default" else choice
+    if group == "callbacks" and name != "default":
+        choice = f"callbacks=[{name}]"
+    config = composed("train", tmp_path, *([choice] if choice else []))
+    torch.manual_seed(0)
+    datamodule = build_datamodule(config["data"], config["seed"])
+    network = build_network(config["model"], config["quant"], datamodule.input_step)
+    optimizer = build_optimizer(network, config["optimizer"])
+    assert build_scheduler(optimizer, config["scheduler"], total_steps=100, max_epochs=25)["scheduler"]
+    callbacks = build_all(config["callbacks"])
+    assert all(isinstance(callback, pl.Callback) for callback in callbacks)
+    loggers = build_all(config["logger"])
+    assert all(isinstance(logger, pl.loggers.Logger) for logger in loggers)
+    if group == "logger":
+        for logger in loggers:
+            logger.log_hyperparams({"quant": config["quant"]})
+            logger.log_metrics({"val/acc": 0.5}, step=1)
+            logger.finalize("success")
+    if config["trainer"]["accelerator"] != "gpu":
+        assert build_trainer(config["trainer"], callbacks=callbacks, logger=loggers).max_epochs >= 1
+
+
+def test_evaluate_composes(tmp_path):
+    config = composed("evaluate", tmp_path, "ckpt_path=x.ckpt")
+    assert Path(config["data_dir"]).name == "mnist"
+
+
+def test_defaults_are_those_of_the_readme(tmp_path):
+    config = composed("train", tmp_path)
+    assert (config["model"]["name"], config["quant"]["bit"], config["quant"]["power"]) == ("resnet18", 5, 1)
+    assert (config["data"]["batch_size"], config["data"]["flip"], config["data"]["mean"]) == (128, False, 33 / 255)
+    assert (config["optimizer"]["lr"], config["optimizer"]["weight_decay"]) == (0.01, 1e-4)
+    assert (config["scheduler"]["name"], config["trainer"]["max_epochs"]) == ("constant", 25)
+
+
+def test_the_defaults_of_the_quantiser_are_written_once(tmp_path):
+    assert QuantSpec(**composed("train", tmp_path)["quant"]) == QuantSpec()
+
+
+@pytest.mark.parametrize(("name", "scheme"), [("apot", "apot"), ("pot", "pot"), ("uniform", "uniform")])
+def test_quant_files_choose_their_scheme(tmp_path, name, scheme):
+    assert QuantSpec(**composed("train", tmp_path, f"quant={name}")["quant"]).scheme == scheme
+
+
+def test_reference_experiment_is_the_published_recipe(tmp_path):
+    config = composed("train", tmp_path, "experiment=reference")
+    assert (config["data"]["mean"], config["data"]["std"], config["data"]["flip"]) == (0.131, 0.308, True)
+    assert (config["optimizer"]["momentum"], config["optimizer"]["lr"]) == (0.9, 0.01)
+    assert (config["optimizer"]["weight_decay"], config["data"]["batch_size"]) == (1e-4, 128)
+    assert (config["trainer"]["max_epochs"], config["scheduler"]["name"]) == (25, "constant")

@@ -1,0 +1,25 @@
+"""Callbacks that disturb a training."""
+
+import pytorch_lightning as pl
+
+
+class InterruptAtStep(pl.Callback):
+    """Presses Ctrl-C, so to speak, at a training step."""
+
+    def __init__(self, step: int) -> None:
+        self.step = step
+
+    def on_train_batch_end(self, trainer, *_):
+        if trainer.global_step == self.step:
+            raise KeyboardInterrupt
+
+
+class PoisonAtStep(pl.Callback):
+    """Makes a weight NaN after a training step."""
+
+    def __init__(self, step: int) -> None:
+        self.step = step
+
+    def on_train_batch_end(self, trainer, pl_module, *_):
+        if trainer.global_step == self.step:
+            pl_module.network.fc.bias.data[0] = float("nan")

@@ -1,0 +1,55 @@
+"""Every command of the README is one that exists, with keys that exist."""
+
+import re
+import shlex
+
+import pytest
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+
+from apot_lit.config import register
+from tests.conftest import ROOT
+
+README = (ROOT / "README.md").read_text()
+BLOCKS = re.findall(r"```bash\n(.*?)```", README, re.DOTALL)
+COMMANDS = [line.partition(" #")[0].strip() for block in BLOCKS for line in block.splitlines() if line.strip()]
+
+
+def script_calls():
+    for command in COMMANDS:
+        words = shlex.split(command)
+        if words[:2] == ["make", "train"]:
+            arguments = "".join(word.removeprefix("ARGS=") for word in words if word.startswith("ARGS="))
+            yield command, "train", shlex.split(arguments)
+        elif words[0].endswith("python") and words[1] in ("train.py", "evaluate.py"):
+            yield command, words[1].removesuffix(".py"), [word for word in words[2:] if word != "-m"]
+
+
+CALLS = list(script_calls())
+
+
+def test_there_are_commands():
+    assert len(CALLS) >= 10
+
+
+@pytest.mark.parametrize(("command", "name", "overrides"), CALLS, ids=[call[0] for call in CALLS])
+def test_scripts_take_these_overrides(command, name, overrides):
+    register()
+    GlobalHydra.instance().clear()
+    # A sweep's list of values is checked by its first value.
+    single = [re.sub(r"^([\w./]+=)([^\[{,]+),.*$", r"\1\2", override) for override in overrides]
+    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+        assert compose(name, single) is not None
+
+
+def test_make_targets_exist():
+    makefile = (ROOT / "Makefile").read_text()
+    for command in COMMANDS:
+        words = shlex.split(command)
+        if words[0] == "make":
+            assert re.search(rf"^{words[1]}:", makefile, re.MULTILINE), command
+
+
+def test_files_named_in_the_readme_exist():
+    for path in re.findall(r"\]\((?!http|#)([^)#]+)", README):
+        assert (ROOT / path).exists(), path
