@@ -14,18 +14,18 @@ CONFIG_SECTIONS = ("model", "quant", "data", "optimizer", "scheduler")
 _NETWORK_PREFIX = "network."
 
 
-def load_checkpoint(path: str | Path, key: str = "ckpt_path") -> dict[str, Any]:
-    """Reads a checkpoint written by `train.py`.
+def read_file(path: str | Path, key: str) -> dict[str, Any]:
+    """Reads a file of weights without running any code in it.
 
     Args:
         path: the file.
         key: the configuration key that named it, for the message.
 
     Returns:
-        The checkpoint, on the CPU.
+        The dictionary in the file, tensors on the CPU; it has a ``state_dict``.
 
     Raises:
-        UserError: if there is no such file, or it is a directory, damaged or not a checkpoint of this project.
+        UserError: if there is no such file, or it is a directory, damaged, or anything but a checkpoint.
     """
     where = f"{key}={path}"
     if not Path(path).exists():
@@ -37,11 +37,32 @@ def load_checkpoint(path: str | Path, key: str = "ckpt_path") -> dict[str, Any]:
     except (RuntimeError, EOFError, OSError, ValueError, KeyError, pickle.UnpicklingError) as error:
         reason = str(error).strip().partition("\n")[0][:120]
         raise UserError(f"{where}: is damaged or not a checkpoint ({type(error).__name__}: {reason})") from error
-    config = checkpoint.get("hyper_parameters", {}).get("config", {}) if isinstance(checkpoint, dict) else {}
-    missing = [section for section in CONFIG_SECTIONS if section not in config]
-    if missing or "state_dict" not in checkpoint:
-        raise UserError(f"{where}: is not a checkpoint of this project (it carries no configuration and weights)")
+    if not isinstance(checkpoint, dict) or not isinstance(checkpoint.get("state_dict"), Mapping):
+        raise UserError(f"{where}: is not a checkpoint (it has no state_dict)")
     return checkpoint
+
+
+def load_checkpoint(path: str | Path, key: str = "ckpt_path") -> dict[str, Any]:
+    """Reads a checkpoint written by `train.py`.
+
+    Args:
+        path: the file.
+        key: the configuration key that named it, for the message.
+
+    Raises:
+        UserError: as `read_file`, and for a checkpoint that carries no configuration.
+    """
+    checkpoint = read_file(path, key)
+    if not carries_config(checkpoint):
+        raise UserError(f"{key}={path}: is not a checkpoint of this project (it carries no configuration)")
+    return checkpoint
+
+
+def carries_config(checkpoint: Mapping[str, Any]) -> bool:
+    """Tells whether a checkpoint was written by `train.py`."""
+    hyper_parameters = checkpoint.get("hyper_parameters")
+    config = hyper_parameters.get("config") if isinstance(hyper_parameters, Mapping) else None
+    return isinstance(config, Mapping) and all(section in config for section in CONFIG_SECTIONS)
 
 
 def checkpoint_config(checkpoint: Mapping[str, Any]) -> dict[str, Any]:

@@ -14,7 +14,13 @@ from hydra.errors import HydraException, MissingConfigException
 from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig
-from omegaconf.errors import ConfigAttributeError, ConfigKeyError, MissingMandatoryValue, OmegaConfBaseException, ValidationError
+from omegaconf.errors import (
+    ConfigAttributeError,
+    ConfigKeyError,
+    MissingMandatoryValue,
+    OmegaConfBaseException,
+    ValidationError,
+)
 
 from apot_lit.config import plain, register, unknown_key
 from apot_lit.errors import Interrupted, UserError
@@ -34,7 +40,9 @@ def job(function: Callable[[dict[str, Any]], Any]) -> Callable[[DictConfig], Any
     @functools.wraps(function)
     def run_job(config: DictConfig) -> Any:
         try:
-            return function(plain(config))
+            settings = plain(config)
+            _refuse_distributed_multirun(settings["trainer"])
+            return function(settings)
         except (UserError, OmegaConfBaseException) as error:
             _print_error(explain(error))
             _failed_jobs.append(explain(error))
@@ -97,6 +105,13 @@ class ResultTable(Callback):
         paths = sorted(sweep_dir.rglob(RESULT_FILE), key=lambda path: (len(path.parts), len(str(path)), path))
         if paths:
             print(f"\n{result_table([json.loads(path.read_text()) for path in paths])}\nbelow {sweep_dir}")
+
+
+def _refuse_distributed_multirun(trainer: dict[str, Any]) -> None:
+    """Lightning's other processes repeat the command line, which for a multirun would be all of its jobs."""
+    several = trainer["num_nodes"] > 1 or str(trainer["devices"]) not in ("1", "[0]") or "ddp" in trainer["strategy"]
+    if several and HydraConfig.get().mode == RunMode.MULTIRUN:
+        raise UserError("a multirun runs on one device: give trainer.devices=1 trainer.strategy=auto, or no -m")
 
 
 def _print_error(message: str) -> None:

@@ -157,10 +157,20 @@ class TrainConfig:
 
 
 @dataclass
+class ReferenceQuantConfig:
+    """What a file of the reference implementation does not say about its quantiser."""
+
+    bit: int | None = None
+    power: int = 1
+
+
+@dataclass
 class EvaluateConfig:
     """Configuration of evaluate.py."""
 
     ckpt_path: str = MISSING
+    model: ModelConfig | None = None
+    quant: ReferenceQuantConfig = field(default_factory=ReferenceQuantConfig)
     split: str = "test"
     batch_size: int = 1000
     data_dir: str = MISSING

@@ -8,12 +8,13 @@ import pytorch_lightning as pl
 from pytorch_lightning.callbacks import ModelCheckpoint
 
 from apot_lit.build import build_datamodule
-from apot_lit.checkpoint import checkpoint_config, load_checkpoint, load_network, network_state
+from apot_lit.checkpoint import checkpoint_config, load_checkpoint, load_network, network_state, read_file
 from apot_lit.classifier import QuantClassifier
 from apot_lit.config import build_all
 from apot_lit.data.mnist import MAX_SEED
 from apot_lit.errors import Interrupted, UserError
 from apot_lit.evaluation import evaluate_split
+from apot_lit.interop.reference import is_reference, reference_state
 from apot_lit.results import commit, hardware, percent, text_table, versions, write_json
 from apot_lit.trainers import build_trainer
 
@@ -119,9 +120,13 @@ def _load_start(classifier: QuantClassifier, config: dict[str, Any]) -> None:
                     raise UserError(f"{where}: was trained with {section}.{key}={was}, to resume it give the same")
         load_network(classifier.network, network_state(checkpoint), where)
     elif config["init_from"] is not None:
-        checkpoint = load_checkpoint(config["init_from"], key="init_from")
         where = f"init_from={config['init_from']}"
-        load_network(classifier.network, network_state(checkpoint), where, allow_alphas=True)
+        checkpoint = read_file(config["init_from"], "init_from")
+        if is_reference(checkpoint):
+            state = reference_state(checkpoint)
+        else:
+            state = network_state(load_checkpoint(config["init_from"], "init_from"))
+        load_network(classifier.network, state, where, allow_alphas=True)
 
 
 def _fit(

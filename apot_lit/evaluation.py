@@ -5,11 +5,13 @@ from typing import Any
 
 import matplotlib
 import pytorch_lightning as pl
+from torch import Tensor
 
 from apot_lit.build import build_datamodule
-from apot_lit.checkpoint import checkpoint_config, load_checkpoint, load_network, network_state
+from apot_lit.checkpoint import checkpoint_config, load_checkpoint, load_network, network_state, read_file
 from apot_lit.classifier import QuantClassifier
 from apot_lit.errors import UserError
+from apot_lit.interop.reference import is_reference, reference_config, reference_state
 from apot_lit.quant import clipping_thresholds
 from apot_lit.results import commit, hardware, percent, text_table, versions, write_json
 from apot_lit.trainers import build_trainer
@@ -35,12 +37,12 @@ def evaluate(config: dict[str, Any]) -> dict[str, Any]:
     """
     if config["split"] not in SPLITS:
         raise UserError(f"split={config['split']}: must be one of {', '.join(SPLITS)}")
-    checkpoint = load_checkpoint(config["ckpt_path"])
-    trained = checkpoint_config(checkpoint)
+    trained, state = _checkpoint_contents(config)
     data = {**trained["data"], "data_dir": config["data_dir"], "eval_batch_size": config["batch_size"]}
+    trained = {**trained, "data": data}
     datamodule = build_datamodule(data, trained["seed"])
     classifier = QuantClassifier(trained)
-    load_network(classifier.network, network_state(checkpoint), f"ckpt_path={config['ckpt_path']}")
+    load_network(classifier.network, state, f"ckpt_path={config['ckpt_path']}")
     trainer = build_trainer(config["trainer"], logger=False, enable_progress_bar=False, enable_checkpointing=False)
     scores = evaluate_split(trainer, classifier, datamodule, config["split"])
     if not trainer.is_global_zero:
@@ -102,6 +104,22 @@ def draw_confusion(confusion: list[list[int]], path: Path) -> None:
     axes.set(xticks=range(size), yticks=range(size), xlabel="predicted", ylabel="true", title="Confusion matrix")
     figure.savefig(path, dpi=150)
     pyplot.close(figure)
+
+
+def _checkpoint_contents(config: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """The configuration of the network to evaluate and its weights."""
+    where = f"ckpt_path={config['ckpt_path']}"
+    checkpoint = read_file(config["ckpt_path"], "ckpt_path")
+    model, quant = config["model"], config["quant"]
+    if is_reference(checkpoint):
+        trained = reference_config(checkpoint, model, quant["bit"], quant["power"], where)
+        return trained, reference_state(checkpoint)
+    checkpoint = load_checkpoint(config["ckpt_path"])
+    trained = checkpoint_config(checkpoint)
+    if model is not None or quant["bit"] is not None:
+        given = f"model={trained['model']['name']} quant.bit={trained['quant']['bit']}"
+        raise UserError(f"{where}: carries its own configuration ({given}); leave model and quant out")
+    return trained, network_state(checkpoint)
 
 
 def _print_evaluation(evaluation: dict[str, Any]) -> None:

@@ -96,9 +96,10 @@ def _quantizers(
     layer: nn.Module, layers: list[nn.Module], spec: QuantSpec, input_step: float | None
 ) -> tuple[nn.Module, nn.Module]:
     if layer is layers[0]:
-        return _edge_quantizer(spec.first_bit), FloatPassthrough() if input_step is None else InputGrid(input_step)
+        act_quantizer = FloatPassthrough() if input_step is None else InputGrid(input_step)
+        return _edge_quantizer(spec.first_bit, spec), act_quantizer
     if layer is layers[-1]:
-        return _edge_quantizer(spec.last_bit), FloatPassthrough()
+        return _edge_quantizer(spec.last_bit, spec), FloatPassthrough()
     weight_levels, act_levels = spec.weight_levels(), spec.act_levels()
     weight: nn.Module = FloatPassthrough()
     if weight_levels is not None:
@@ -109,8 +110,8 @@ def _quantizers(
     return weight, act
 
 
-def _edge_quantizer(bit: int) -> nn.Module:
-    return FloatPassthrough() if bit == FULL_PRECISION else MaxWeightQuantizer(bit)
+def _edge_quantizer(bit: int, spec: QuantSpec) -> nn.Module:
+    return FloatPassthrough() if bit == FULL_PRECISION else MaxWeightQuantizer(bit, spec.edge_scale == "absmax")
 
 
 def _replace(model: nn.Module, substitute: Callable[[nn.Module], nn.Module]) -> nn.Module:

@@ -102,7 +102,7 @@ def project(half: Tensor, bits: int, table: Tensor | None, unit: int, signed: bo
 
 
 def _halve(half: Tensor) -> Tensor:
-    """Half-grid steps to whole ones in place, halves away from zero: ``trunc((h + sign h) / 2)``, ``h = trunc(half)``."""
+    """Half-grid steps to whole ones in place, halves away from zero: ``trunc((h + sign h) / 2)`` of the integer h."""
     half.trunc_()
     return half.add_(half.sign()).mul_(0.5).trunc_()
 

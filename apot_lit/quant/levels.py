@@ -6,7 +6,7 @@ with the extra term that the paper's section 2.2 uses for an odd number of bits.
 
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import cached_property, lru_cache
+from functools import cache, cached_property
 from itertools import product
 from typing import Literal
 
@@ -89,7 +89,7 @@ class LevelSet:
         return above if half_steps >= below + above else below
 
 
-@lru_cache(maxsize=None)
+@cache
 def level_set(scheme: Scheme, bits: int) -> LevelSet:
     """Builds the level set of a scheme.
 

@@ -151,21 +151,26 @@ class MaxWeightQuantizer(nn.Module):
 
     Args:
         bit: bit width with sign, 2 to 8.
+        magnitude: False for ``s = max w``, the reference implementation's rule; codes may then exceed m.
     """
 
-    def __init__(self, bit: int) -> None:
+    def __init__(self, bit: int, magnitude: bool = True) -> None:
         super().__init__()
         self.bit = bit
+        self.magnitude = magnitude
         self.unit = 2 ** (bit - 1) - 1
 
     def forward(self, weight: Tensor) -> Codes:
-        """Returns codes -unit to unit and their scale ``s / unit``."""
-        scale = weight.detach().abs().amax().clamp(min=torch.finfo(torch.float32).tiny * self.unit) / self.unit
-        return Codes(round_codes(weight, scale, limit=self.unit), scale)
+        """Returns integer codes and their scale ``s / m``."""
+        weight_ = weight.detach().float()
+        largest = weight_.abs().amax() if self.magnitude else weight_.amax()
+        # A layer of zeros has codes 0 at any scale but 0.
+        scale = torch.where(largest == 0, torch.ones_like(largest), largest / self.unit)
+        return Codes(round_codes(weight, scale, limit=self.unit if self.magnitude else None), scale)
 
     def extra_repr(self) -> str:
         """Bit width and scheme for ``repr(model)``."""
-        return f"bit={self.bit}, scheme=uniform, scale=max|w|"
+        return f"bit={self.bit}, scheme=uniform, scale={'max|w|' if self.magnitude else 'max(w)'}"
 
 
 class InputGrid(nn.Module):

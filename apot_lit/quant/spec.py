@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from apot_lit.quant.levels import LevelSet, Scheme, level_set
 
 FULL_PRECISION = 32
+EDGE_SCALES = ("absmax", "max")
 ALLOWED_BITS = (*range(2, 9), FULL_PRECISION)
 ALPHA_MIN = 1e-3
 """Smallest clipping threshold at which alpha is still the raw parameter itself, see `positive_alpha`."""
@@ -23,6 +24,8 @@ class QuantSpec:
         act_bit: bit width of the activations where it differs from `bit`.
         first_bit: bit width of the first layer's weights (uniform, scaled by the largest magnitude).
         last_bit: the same for the last layer.
+        edge_scale: scale of the first and last layers' weights: ``"absmax"``, the largest magnitude, or ``"max"``,
+            the largest value, as the reference implementation has it (codes may then leave the signed range).
         weight_alpha: initial clipping threshold of weights, in standard deviations if `weight_norm`.
         act_alpha: initial clipping threshold of activations.
         weight_norm: normalise a layer's weights to mean 0 and standard deviation 1 before quantising.
@@ -47,6 +50,7 @@ class QuantSpec:
     act_bit: int | None = None
     first_bit: int = 8
     last_bit: int = 8
+    edge_scale: str = "absmax"
     weight_alpha: float = 3.0
     act_alpha: float = 6.0
     weight_norm: bool = True
@@ -62,6 +66,8 @@ class QuantSpec:
                 raise ValueError(f"{name}={value}: bit={FULL_PRECISION} is full precision everywhere; set bit as well")
         if self.power not in (0, 1):
             raise ValueError(f"power={self.power}: must be 1 (powers of two) or 0 (uniform)")
+        if self.edge_scale not in EDGE_SCALES:
+            raise ValueError(f"edge_scale={self.edge_scale}: must be {' or '.join(EDGE_SCALES)}")
         for name in ("weight_alpha", "act_alpha"):
             value = getattr(self, name)
             if not ALPHA_MIN <= value < float("inf"):

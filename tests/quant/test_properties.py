@@ -87,7 +87,7 @@ def test_error_is_at_most_half_a_gap(data, quantizer):
     level_list = exact.levels(quantizer.levels.scheme, quantizer.levels.bits)
     widest = max(high - low for low, high in zip(level_list, level_list[1:], strict=False))
     error = (quantizer(x).fake_quantized() - x).abs().max().item()
-    assert error <= float(widest) / 2 * quantizer.alpha.item() * (1 + 1e-6)
+    assert error <= (float(widest) / 2 + 4e-7) * quantizer.alpha.item()  # plus float32 rounding
 
 
 @quick
