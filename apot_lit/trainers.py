@@ -39,6 +39,7 @@ def _quiet_lightning() -> None:
         ".*does not have many workers.*",
         ".*Checkpoint directory.*exists and is not empty.*",
         ".*is smaller than the logging interval.*",
+        ".*Total length of .list. across ranks is zero.*",
         ".*isinstance.treespec, LeafSpec.*",
     ):
         warnings.filterwarnings("ignore", message=message)

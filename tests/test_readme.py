@@ -22,7 +22,11 @@ def script_calls():
             arguments = "".join(word.removeprefix("ARGS=") for word in words if word.startswith("ARGS="))
             yield command, "train", shlex.split(arguments)
         elif words[0].endswith("python") and words[1] in ("train.py", "evaluate.py"):
-            yield command, words[1].removesuffix(".py"), [word for word in words[2:] if word != "-m" and not word.startswith("--")]
+            yield (
+                command,
+                words[1].removesuffix(".py"),
+                [word for word in words[2:] if word != "-m" and not word.startswith("--")],
+            )
 
 
 CALLS = list(script_calls())

@@ -52,7 +52,8 @@ def test_parameters(name):
 
 
 @pytest.mark.parametrize(
-    ("name", "parameters"), [("resnet10", 309_200), ("resnet18", 701_856), ("resnet34", 1_335_040), ("resnet50", 1_484_642)]
+    ("name", "parameters"),
+    [("resnet10", 309_200), ("resnet18", 701_856), ("resnet34", 1_335_040), ("resnet50", 1_484_642)],
 )
 def test_parameters_with_thresholds_at_five_bits(name, parameters):
     assert count(quantize_model(ResNet(name), QuantSpec(bit=5))) == parameters

@@ -2,8 +2,8 @@
 
 import math
 from fractions import Fraction
-from functools import lru_cache
-from itertools import product
+from functools import cache
+from itertools import pairwise, product
 
 import numpy as np
 import torch
@@ -29,7 +29,7 @@ def terms(scheme, bits):
     return [[Fraction(0)] + [inverse_power(i + j * n) for j in range(3)] for i in range(n)]
 
 
-@lru_cache(maxsize=None)
+@cache
 def levels(scheme, bits):
     """All levels as fractions, ascending; the largest is scaled to 1."""
     sums = sorted({sum(entries) for entries in product(*terms(scheme, bits))})
@@ -63,7 +63,7 @@ class BruteForce:
 
 
 def midpoints(level_list):
-    return [(low + high) / 2 for low, high in zip(level_list, level_list[1:], strict=False)]
+    return [(low + high) / 2 for low, high in pairwise(level_list)]
 
 
 def project64(x, alpha, scheme, bits, signed, tolerance=1e-6):

@@ -201,7 +201,11 @@ def test_accumulators_do_not_depend_on_batch_size_or_threads():
     try:
         for count in (1, 2):
             torch.set_num_threads(count)
-            results += [layer(x), torch.cat([layer(part) for part in x.split(1)]), torch.cat([layer(x[:5]), layer(x[5:])])]
+            results += [
+                layer(x),
+                torch.cat([layer(part) for part in x.split(1)]),
+                torch.cat([layer(x[:5]), layer(x[5:])]),
+            ]
     finally:
         torch.set_num_threads(threads)
     assert all(torch.equal(results[0], result) for result in results)

@@ -1,3 +1,4 @@
+import itertools
 from fractions import Fraction
 
 import hypothesis.strategies as st
@@ -85,7 +86,7 @@ def test_error_is_at_most_half_a_gap(data, quantizer):
     x = data.draw(tensors(quantizer.alpha))
     x = x.clamp(-quantizer.alpha if quantizer.signed else 0, quantizer.alpha)
     level_list = exact.levels(quantizer.levels.scheme, quantizer.levels.bits)
-    widest = max(high - low for low, high in zip(level_list, level_list[1:], strict=False))
+    widest = max(high - low for low, high in itertools.pairwise(level_list))
     error = (quantizer(x).fake_quantized() - x).abs().max().item()
     assert error <= (float(widest) / 2 + 4e-7) * quantizer.alpha.item()  # plus float32 rounding
 
