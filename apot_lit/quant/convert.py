@@ -25,6 +25,8 @@ def quantize_model(model: nn.Module, spec: QuantSpec, input_step: float | None =
     The first and the last of these layers, in order of registration, keep 8-bit (``spec.first_bit``,
     ``spec.last_bit``) uniform weights and an unquantised input; all others quantise weight and own input. Inputs are
     taken as unsigned: values below 0 are clipped, as after a ReLU. Parameters are copied, never re-initialised.
+    Quantisation happens in the layers' forward: code that reads ``layer.weight`` past it, as the fast path of
+    `torch.nn.TransformerEncoderLayer` in evaluation does, computes in full precision.
 
     Args:
         model: any module; layers of exactly these two classes are replaced, at any depth.

@@ -74,7 +74,8 @@ class _ClippingQuantizer(nn.Module):
 
     def extra_repr(self) -> str:
         """Bit width, scheme and threshold for ``repr(model)``."""
-        return f"bit={self.bit}, scheme={self.levels.scheme}, alpha={self.alpha.item():.4g}"
+        alpha = "" if self.raw_alpha.is_meta else f", alpha={self.alpha.item():.4g}"
+        return f"bit={self.bit}, scheme={self.levels.scheme}{alpha}"
 
 
 class ActivationQuantizer(_ClippingQuantizer):
@@ -164,8 +165,8 @@ class MaxWeightQuantizer(nn.Module):
         """Returns integer codes and their scale ``s / m``."""
         weight_ = weight.detach().float()
         largest = weight_.abs().amax() if self.magnitude else weight_.amax()
-        # A layer of zeros has codes 0 at any scale but 0.
-        scale = torch.where(largest == 0, torch.ones_like(largest), largest / self.unit)
+        # A layer of zeros has codes 0 at any scale; one so small that 1 / scale would overflow counts as zeros.
+        scale = torch.where(largest.abs() < 1e-30, torch.ones_like(largest), largest / self.unit)
         return Codes(round_codes(weight, scale, limit=self.unit if self.magnitude else None), scale)
 
     def extra_repr(self) -> str:

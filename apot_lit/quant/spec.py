@@ -60,7 +60,7 @@ class QuantSpec:
         for name in ("bit", "weight_bit", "act_bit", "first_bit", "last_bit"):
             value = getattr(self, name)
             optional = name in ("weight_bit", "act_bit")
-            if value not in ALLOWED_BITS and not (optional and value is None):
+            if (value not in ALLOWED_BITS or not isinstance(value, int)) and not (optional and value is None):
                 raise ValueError(f"{name}={value}: must be one of {', '.join(map(str, ALLOWED_BITS))}")
             if optional and value is not None and self.bit == FULL_PRECISION:
                 raise ValueError(f"{name}={value}: bit={FULL_PRECISION} is full precision everywhere; set bit as well")
@@ -70,7 +70,7 @@ class QuantSpec:
             raise ValueError(f"edge_scale={self.edge_scale}: must be {' or '.join(EDGE_SCALES)}")
         for name in ("weight_alpha", "act_alpha"):
             value = getattr(self, name)
-            if not ALPHA_MIN <= value < float("inf"):
+            if not (isinstance(value, int | float) and ALPHA_MIN <= value < float("inf")):
                 raise ValueError(f"{name}={value}: must be a finite number of at least {ALPHA_MIN}")
         if self.grad_scale is not None and not 0 < self.grad_scale < float("inf"):
             raise ValueError(f"grad_scale={self.grad_scale}: must be null or a finite number above 0")

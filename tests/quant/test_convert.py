@@ -117,6 +117,14 @@ def test_input_step_goes_to_the_first_layer_alone():
     assert quantized[0].act_quantizer.step == 0.125
 
 
+@pytest.mark.parametrize(("edge_scale", "magnitude"), [("absmax", True), ("max", False)])
+def test_edge_scale_reaches_the_first_and_last_layer(edge_scale, magnitude):
+    quantized = quantize_model(sequential(), QuantSpec(bit=4, edge_scale=edge_scale))
+    edges = [module for module in quantized.modules() if isinstance(module, MaxWeightQuantizer)]
+    assert [edge.magnitude for edge in edges] == [magnitude] * 2
+    assert ("scale=max|w|" in repr(quantized)) == magnitude
+
+
 @pytest.mark.parametrize("layer", [nn.Conv2d(2, 3, 3), nn.Linear(4, 5)])
 def test_a_bare_layer_is_a_model(layer):
     quantized = quantize_model(layer, QuantSpec(bit=4))

@@ -206,11 +206,12 @@ def test_gradients_flow_through_the_normalisation(scheme):
 def test_positive_alpha_is_the_identity_above_its_minimum_and_positive_below():
     above = torch.tensor([ALPHA_MIN, 2 * ALPHA_MIN, 0.5, 3.0, 6.0, 1e6])
     assert torch.equal(positive_alpha(above), above)
-    below = torch.tensor([0.999 * ALPHA_MIN, 1e-4, 0.0, -1e-3, -1.0, -1e6, -1e20, -1e30])
+    below = torch.tensor([0.999 * ALPHA_MIN, 1e-4, 0.0, -1e-3, -1.0, -1e5, -1e6, -1e20, -3e38])
     values = positive_alpha(below)
     assert (values > 0).all()
     assert (values < ALPHA_MIN).all()
-    assert (values[1:] < values[:-1]).all()
+    assert (values[1:-2] < values[:-3]).all()
+    assert (values[-3:] > 0.99e-12).all()  # the floor that keeps 1 / alpha finite
 
 
 def test_positive_alpha_is_continuous_with_its_slope():

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import torch
 
+from apot_lit.quant.functional import round_codes
 from apot_lit.quant.levels import level_set
 from apot_lit.quant.quantizers import (
     ActivationQuantizer,
@@ -114,6 +115,25 @@ def test_max_weight_quantiser_rounds_halves_away_from_zero(bit):
     weight = torch.cat([halves, torch.tensor([float(-limit)])]) / 4  # scale 1/4: everything is exact
     expected = [*half_away(halves.numpy()), -limit]
     assert MaxWeightQuantizer(bit)(weight).values.tolist() == expected
+
+
+@pytest.mark.parametrize("bit", [4, 8])
+def test_max_weight_quantiser_by_the_largest_value(bit):
+    weight = -exact.gaussian(300, scale=0.2).abs() + 0.1  # the largest magnitude is negative
+    plain, limit = weight.double().numpy(), 2 ** (bit - 1) - 1
+    expected = half_away(limit * plain / plain.max())
+    codes, scale = MaxWeightQuantizer(bit, magnitude=False)(weight)
+    assert codes.numpy() == pytest.approx(expected)
+    assert codes.max() == limit
+    assert codes.min() < -2 * limit  # beyond the signed range, as the rule has it
+    assert scale.item() == pytest.approx(plain.max() / limit)
+
+
+def test_rounding_can_be_limited():
+    x = torch.tensor([-9.0, -3.4, -0.5, 0.49, 2.5, 3.0, 9.0])
+    assert round_codes(x, torch.tensor(1.0), limit=3).tolist() == [-3, -3, -1, 0, 3, 3, 3]
+    assert round_codes(x, torch.tensor(0.5)).tolist() == [-18, -7, -1, 1, 5, 6, 18]
+    assert round_codes(x, torch.tensor(2.0), limit=2).tolist() == [-2, -2, 0, 0, 1, 2, 2]
 
 
 def test_max_weight_quantiser_of_zeros_and_its_gradient():

@@ -11,6 +11,7 @@ BITS = "2, 3, 4, 5, 6, 7, 8, 32"
 def test_defaults():
     spec = QuantSpec()
     assert (spec.bit, spec.power, spec.additive, spec.first_bit, spec.last_bit) == (5, 1, True, 8, 8)
+    assert spec.edge_scale == "absmax"
     assert (spec.weight_alpha, spec.act_alpha, spec.weight_norm, spec.grad_scale) == (3.0, 6.0, True, None)
 
 
@@ -53,6 +54,7 @@ def test_full_precision_has_no_levels():
         ({"first_bit": None}, f"first_bit=None: must be one of {BITS}"),
         ({"bit": 32, "weight_bit": 4}, "weight_bit=4: bit=32 is full precision everywhere; set bit as well"),
         ({"bit": 32, "act_bit": 32}, "act_bit=32: bit=32 is full precision everywhere; set bit as well"),
+        ({"edge_scale": "min"}, "edge_scale=min: must be absmax or max"),
         ({"power": 2}, "power=2: must be 1 (powers of two) or 0 (uniform)"),
         ({"power": -1}, "power=-1: must be 1 (powers of two) or 0 (uniform)"),
         *(
