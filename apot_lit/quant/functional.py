@@ -22,31 +22,45 @@ _FLOAT32_TINY_EXPONENT = -126
 _RAW_MIN = -1e6  # below this alpha stays at 1e-12: its reciprocal must not overflow
 
 
-def positive_alpha(raw: Tensor) -> Tensor:
+Scalar = Tensor | float
+"""A scalar tensor; on the CPU in eager mode a Python float, whose arithmetic costs no dispatch of an operation."""
+
+
+def scalar(value: Tensor) -> Scalar:
+    """Reads a scalar tensor where reading is free: not on a GPU, where it waits, nor while a graph is captured."""
+    value = value.detach()
+    on_cpu = value.dim() == 0 and value.device.type == "cpu"
+    return value.item() if on_cpu and not torch.compiler.is_compiling() else value
+
+
+def positive_alpha(raw: Tensor) -> Scalar:
     """Maps a free parameter to a clipping threshold that is always positive.
 
     ``alpha = raw`` where ``raw >= m`` and ``m^2 / (2 m - raw)`` below, with ``m = ALPHA_MIN``: the identity in the
     range that trained networks use, continuous with its first derivative, and positive for every finite `raw`.
 
     Args:
-        raw: unconstrained parameter, any shape.
+        raw: unconstrained scalar parameter.
 
     Returns:
-        The clipping threshold, same shape; not differentiable through autograd here, see `positive_alpha_slope`.
+        The clipping threshold; not differentiable through autograd here, see `positive_alpha_slope`.
 
     Examples:
-        >>> positive_alpha(torch.tensor([3.0, -1000.0])).tolist()[0]
+        >>> positive_alpha(torch.tensor(3.0))
         3.0
-        >>> bool(positive_alpha(torch.tensor(-1e6)) > 0)
+        >>> positive_alpha(torch.tensor(-1e6)) > 0
         True
     """
-    raw = raw.detach()
-    below = ALPHA_MIN**2 / (2 * ALPHA_MIN - raw.clamp(min=_RAW_MIN, max=ALPHA_MIN))
-    return torch.maximum(raw, below)
+    value = scalar(raw)
+    if isinstance(value, float):
+        return max(value, ALPHA_MIN**2 / (2 * ALPHA_MIN - min(max(value, _RAW_MIN), ALPHA_MIN)))
+    return torch.maximum(value, ALPHA_MIN**2 / (2 * ALPHA_MIN - value.clamp(min=_RAW_MIN, max=ALPHA_MIN)))
 
 
-def positive_alpha_slope(alpha: Tensor) -> Tensor:
+def positive_alpha_slope(alpha: Scalar) -> Scalar:
     """Derivative of `positive_alpha` with respect to `raw`, from its value: ``min(1, alpha / ALPHA_MIN) ** 2``."""
+    if isinstance(alpha, float):
+        return min(1.0, alpha / ALPHA_MIN) ** 2
     return (alpha / ALPHA_MIN).clamp(max=1).square()
 
 
@@ -163,7 +177,7 @@ class _QuantizeCodes(torch.autograd.Function):
             grad_alpha = total * (ctx.grad_scale * positive_alpha_slope(alpha) / alpha)
         grad_x = None
         if ctx.needs_input_grad[0]:
-            grad_x = (grad_codes if ctx.straight_through else inside) * (ctx.unit / alpha)
+            grad_x = (grad_codes.clone() if ctx.straight_through else inside).mul_(ctx.unit / alpha)
         return grad_x, grad_alpha, None, None, None, None, None, None
 
 
@@ -210,8 +224,8 @@ class _RoundToGrid(torch.autograd.Function):
     """Integers nearest to x / step, ties away from zero, with a straight-through gradient."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, step: Tensor, limit: int | None) -> Tensor:
-        ctx.save_for_backward(step)
+    def forward(ctx: Any, x: Tensor, step: Scalar, limit: int | None) -> Tensor:
+        ctx.step = step
         half = x * (2 / step)
         if limit is not None:
             half.clamp_(-2 * limit, 2 * limit)
@@ -219,16 +233,15 @@ class _RoundToGrid(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, grad_codes: Tensor) -> tuple[Tensor | None, ...]:
-        (step,) = ctx.saved_tensors
-        return grad_codes / step, None, None
+        return grad_codes / ctx.step, None, None
 
 
-def round_codes(x: Tensor, step: Tensor, limit: int | None = None) -> Tensor:
+def round_codes(x: Tensor, step: Scalar, limit: int | None = None) -> Tensor:
     """Integer codes ``x / step`` rounded to nearest, ties to the larger magnitude, gradient straight through.
 
     Args:
         x: values, any shape.
-        step: scalar, the value of one code; no gradient flows to it.
+        step: the value of one code; no gradient flows to it.
         limit: largest magnitude of a code; None for no clipping.
 
     Returns:
@@ -238,10 +251,41 @@ def round_codes(x: Tensor, step: Tensor, limit: int | None = None) -> Tensor:
     return codes
 
 
+class _NormalizeWeight(torch.autograd.Function):
+    """(W - mean) / std with the gradient in closed form."""
+
+    @staticmethod
+    def forward(ctx: Any, weight: Tensor) -> Tensor:
+        count = weight.numel()
+        ctx.degrees = max(1, count - 1)
+        # Sums in float64: whatever the number of threads that share them, the rounded result is the same.
+        mean = scalar(weight.sum(dtype=torch.float64)) / count
+        norm = scalar(torch.linalg.vector_norm(weight, dtype=torch.float64))
+        variance = (norm * norm - count * mean * mean) / ctx.degrees
+        ctx.std = max(variance, 1e-24) ** 0.5 if isinstance(variance, float) else variance.clamp(min=1e-24).sqrt()
+        normalized = (weight - mean).mul_(1 / ctx.std)
+        ctx.save_for_backward(normalized)
+        return normalized
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Tensor:
+        (normalized,) = ctx.saved_tensors
+        # d/dW = (g - mean(g) - W' * sum(g W') / (n - 1)) / std with W' the normalised weights, whose mean is 0.
+        along = scalar((grad * normalized).sum()) / ctx.degrees
+        mean = scalar(grad.mean())
+        return (grad - mean).sub_(normalized * along).mul_(1 / ctx.std)
+
+
 def normalize_weight(weight: Tensor) -> Tensor:
     """Weight normalisation ``(W - mean(W)) / std(W)`` over the whole tensor, unbiased standard deviation.
 
     Source: Li, Dong, Wang, ICLR 2020, equation 8; gradients flow through mean and deviation.
+
+    Args:
+        weight: any shape; one that is constant is mapped to zeros.
+
+    Returns:
+        A tensor of the same shape and type.
     """
-    std, mean = torch.std_mean(weight, correction=min(1, weight.numel() - 1))
-    return (weight - mean) / std.clamp(min=1e-12)
+    normalized: Tensor = _NormalizeWeight.apply(weight)
+    return normalized

@@ -2,19 +2,20 @@
 
 from typing import Self
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from apot_lit.quant.functional import Scalar
 from apot_lit.quant.quantizers import Codes
 
 
 def _rescale(accumulator: Tensor, inputs: Codes, weights: Codes, bias: Tensor | None) -> Tensor:
     """Accumulators over codes times both scales, plus the bias (already shaped to broadcast)."""
-    scales = [codes.scale for codes in (inputs, weights) if codes.scale is not None]
-    if scales:
-        scale = scales[0] if len(scales) == 1 else scales[0] * scales[1]
-        return accumulator * scale if bias is None else torch.addcmul(bias, accumulator, scale)
+    scale: Scalar | None = None
+    for codes in (inputs, weights):
+        scale = codes.scale if scale is None else scale if codes.scale is None else scale * codes.scale
+    if scale is not None:
+        accumulator = accumulator.mul_(scale)
     return accumulator if bias is None else accumulator + bias
 
 

@@ -6,14 +6,18 @@ import torch
 from torch import Tensor, nn
 
 from apot_lit.quant.functional import (
+    Scalar,
     half_grid_table,
     normalize_weight,
     positive_alpha,
     projection_unit,
     quantize_codes,
     round_codes,
+    scalar,
 )
 from apot_lit.quant.levels import LevelSet
+
+_SMALLEST = 1e-30
 
 
 class Codes(NamedTuple):
@@ -21,11 +25,11 @@ class Codes(NamedTuple):
 
     Attributes:
         values: float32 tensor of integer codes (float values where nothing is quantised).
-        scale: scalar tensor, the value of one code, or None for 1.
+        scale: the value of one code, or None for 1.
     """
 
     values: Tensor
-    scale: Tensor | None
+    scale: Scalar | None
 
     def fake_quantized(self) -> Tensor:
         """The values that the codes stand for."""
@@ -61,16 +65,16 @@ class _ClippingQuantizer(nn.Module):
     @property
     def alpha(self) -> Tensor:
         """The clipping threshold: a positive scalar tensor, detached."""
-        return positive_alpha(self.raw_alpha)
+        return torch.as_tensor(positive_alpha(self.raw_alpha), dtype=torch.float32)
 
     @property
     def bit(self) -> int:
         """Bit width, the sign of weights included."""
         return self.levels.bits + int(self.signed)
 
-    def scale(self) -> Tensor:
-        """The value of one code, ``alpha / unit``: a scalar tensor, detached."""
-        return self.alpha / self.unit
+    def scale(self) -> Scalar:
+        """The value of one code, ``alpha / unit``, detached."""
+        return positive_alpha(self.raw_alpha) / self.unit
 
     def extra_repr(self) -> str:
         """Bit width, scheme and threshold for ``repr(model)``."""
@@ -163,10 +167,14 @@ class MaxWeightQuantizer(nn.Module):
 
     def forward(self, weight: Tensor) -> Codes:
         """Returns integer codes and their scale ``s / m``."""
-        weight_ = weight.detach().float()
-        largest = weight_.abs().amax() if self.magnitude else weight_.amax()
+        magnitudes = weight.detach().float()
+        largest = scalar(magnitudes.abs().amax() if self.magnitude else magnitudes.amax())
         # A layer of zeros has codes 0 at any scale; one so small that 1 / scale would overflow counts as zeros.
-        scale = torch.where(largest.abs() < 1e-30, torch.ones_like(largest), largest / self.unit)
+        scale: Scalar
+        if isinstance(largest, float):
+            scale = largest / self.unit if abs(largest) >= _SMALLEST else 1.0
+        else:
+            scale = torch.where(largest.abs() >= _SMALLEST, largest / self.unit, torch.ones_like(largest))
         return Codes(round_codes(weight, scale, limit=self.unit if self.magnitude else None), scale)
 
     def extra_repr(self) -> str:
@@ -181,11 +189,9 @@ class InputGrid(nn.Module):
         step: the value of one integer step, e.g. ``1 / (255 * std)``.
     """
 
-    step: Tensor
-
     def __init__(self, step: float) -> None:
         super().__init__()
-        self.register_buffer("step", torch.tensor(step), persistent=False)
+        self.step = step
 
     def forward(self, x: Tensor) -> Codes:
         """Returns the integers ``x / step`` and the step."""
@@ -193,4 +199,4 @@ class InputGrid(nn.Module):
 
     def extra_repr(self) -> str:
         """The step for ``repr(model)``."""
-        return f"step={self.step.item():.6g}"
+        return f"step={self.step:.6g}"

@@ -142,7 +142,7 @@ def test_input_grid_convolves_the_integers():
     conv = float_conv(3, 5, padding=1, bias=False)
     layer = QuantConv2d.from_float(conv, MaxWeightQuantizer(8), InputGrid(step))
     codes = layer.weight_quantizer(conv.weight)
-    expected = F.conv2d(pixels.double(), codes.values.detach().double(), padding=1) * codes.scale.double() * step
+    expected = F.conv2d(pixels.double(), codes.values.detach().double(), padding=1) * codes.scale * step
     assert_relative(layer(pixels * step), expected, 1e-6)
 
 

@@ -126,7 +126,7 @@ def test_max_weight_quantiser_by_the_largest_value(bit):
     assert codes.numpy() == pytest.approx(expected)
     assert codes.max() == limit
     assert codes.min() < -2 * limit  # beyond the signed range, as the rule has it
-    assert scale.item() == pytest.approx(plain.max() / limit)
+    assert scale == pytest.approx(plain.max() / limit)
 
 
 def test_rounding_can_be_limited():
