@@ -28,9 +28,9 @@ Scalar = Tensor | float
 
 def scalar(value: Tensor) -> Scalar:
     """Reads a scalar tensor where reading is free: not on a GPU, where it waits, nor while a graph is captured."""
-    value = value.detach()
-    on_cpu = value.dim() == 0 and value.device.type == "cpu"
-    return value.item() if on_cpu and not torch.compiler.is_compiling() else value
+    if value.dim() == 0 and value.device.type == "cpu" and not torch.compiler.is_compiling():
+        return value.item()
+    return value.detach()
 
 
 def positive_alpha(raw: Tensor) -> Scalar:
@@ -150,6 +150,7 @@ class _QuantizeCodes(torch.autograd.Function):
         ctx: Any,
         x: Tensor,
         raw_alpha: Tensor,
+        alpha: Scalar,
         table: Tensor | None,
         bits: int,
         unit: int,
@@ -157,16 +158,17 @@ class _QuantizeCodes(torch.autograd.Function):
         straight_through: bool,
         grad_scale: float,
     ) -> Tensor:
-        half = x * (2 * unit / positive_alpha(raw_alpha))
+        half = x * (2 * unit / alpha)
         codes = project(half, bits, table, unit, signed)
-        ctx.save_for_backward(half, codes, raw_alpha)
-        ctx.unit, ctx.signed, ctx.straight_through, ctx.grad_scale = unit, signed, straight_through, grad_scale
+        ctx.save_for_backward(half, codes)
+        ctx.alpha, ctx.unit, ctx.signed = alpha, unit, signed
+        ctx.straight_through, ctx.grad_scale = straight_through, grad_scale
         return codes
 
     @staticmethod
     def backward(ctx: Any, grad_codes: Tensor) -> tuple[Tensor | None, ...]:
-        half, codes, raw_alpha = ctx.saved_tensors
-        alpha = positive_alpha(raw_alpha)
+        half, codes = ctx.saved_tensors
+        alpha = ctx.alpha
         upper = 2 * ctx.unit * _JUST_ABOVE_ONE
         inside = torch.ops.aten.hardtanh_backward(grad_codes, half, -upper if ctx.signed else 0.0, upper)
         grad_alpha = None
@@ -178,7 +180,7 @@ class _QuantizeCodes(torch.autograd.Function):
         grad_x = None
         if ctx.needs_input_grad[0]:
             grad_x = (grad_codes.clone() if ctx.straight_through else inside).mul_(ctx.unit / alpha)
-        return grad_x, grad_alpha, None, None, None, None, None, None
+        return grad_x, grad_alpha, None, None, None, None, None, None, None
 
 
 def quantize_codes(
@@ -190,10 +192,10 @@ def quantize_codes(
     table: Tensor | None,
     straight_through: bool = False,
     grad_scale: float = 1.0,
-) -> Tensor:
+) -> tuple[Tensor, Scalar]:
     """Codes of the reparameterised clipping function ``q(x) = alpha * project(clip(x / alpha))``.
 
-    The returned codes are to be multiplied by the step ``alpha / unit`` *without* tracking its gradient: the
+    The returned codes are to be multiplied by the returned step *without* tracking its gradient: the
     gradients defined here are those of ``q`` as a whole. With g the gradient of q(x),
 
     - ``dx = g`` inside the clip and 0 outside (and at or below 0 if unsigned); g everywhere if `straight_through`;
@@ -211,13 +213,15 @@ def quantize_codes(
         grad_scale: factor on the gradient of alpha.
 
     Returns:
-        float32 codes, same shape: integers from -unit (0 if unsigned) to unit.
+        float32 codes, same shape, integers from -unit (0 if unsigned) to unit; and the step ``alpha / unit``, the
+        value of one code.
     """
     unit = projection_unit(levels)
+    alpha = positive_alpha(raw_alpha)
     codes: Tensor = _QuantizeCodes.apply(
-        x.float(), raw_alpha, table, levels.bits, unit, signed, straight_through, grad_scale
+        x.float(), raw_alpha, alpha, table, levels.bits, unit, signed, straight_through, grad_scale
     )
-    return codes
+    return codes, alpha / unit
 
 
 class _RoundToGrid(torch.autograd.Function):

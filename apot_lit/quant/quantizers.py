@@ -72,10 +72,6 @@ class _ClippingQuantizer(nn.Module):
         """Bit width, the sign of weights included."""
         return self.levels.bits + int(self.signed)
 
-    def scale(self) -> Scalar:
-        """The value of one code, ``alpha / unit``, detached."""
-        return positive_alpha(self.raw_alpha) / self.unit
-
     def extra_repr(self) -> str:
         """Bit width, scheme and threshold for ``repr(model)``."""
         alpha = "" if self.raw_alpha.is_meta else f", alpha={self.alpha.item():.4g}"
@@ -104,10 +100,10 @@ class ActivationQuantizer(_ClippingQuantizer):
 
     def forward(self, x: Tensor) -> Codes:
         """Returns codes 0 to unit and their scale."""
-        codes = quantize_codes(
+        codes, scale = quantize_codes(
             x, self.raw_alpha, self.levels, signed=False, table=self.table, grad_scale=self.grad_scale
         )
-        return Codes(codes, self.scale())
+        return Codes(codes, scale)
 
 
 class WeightQuantizer(_ClippingQuantizer):
@@ -132,7 +128,7 @@ class WeightQuantizer(_ClippingQuantizer):
 
     def forward(self, weight: Tensor) -> Codes:
         """Returns codes -unit to unit and their scale."""
-        codes = quantize_codes(
+        codes, scale = quantize_codes(
             normalize_weight(weight) if self.normalize else weight,
             self.raw_alpha,
             self.levels,
@@ -141,7 +137,7 @@ class WeightQuantizer(_ClippingQuantizer):
             straight_through=self.levels.bits == 1,
             grad_scale=self.grad_scale,
         )
-        return Codes(codes, self.scale())
+        return Codes(codes, scale)
 
     def extra_repr(self) -> str:
         """Adds the absence of weight normalisation."""

@@ -31,7 +31,7 @@ def test_scale_is_the_value_of_one_code(scheme, bit):
     projection, _, certain = exact.project64(x, quantizer.alpha, scheme, bit, signed=False)
     np.testing.assert_allclose(codes.fake_quantized().detach()[certain], 1.7 * projection[certain], rtol=1e-6)
     assert certain.mean() > 0.99
-    assert torch.equal(codes.fake_quantized(), codes.values * quantizer.scale())
+    assert torch.equal(codes.fake_quantized(), codes.values * (quantizer.alpha.item() / quantizer.unit))
 
 
 @schemes
