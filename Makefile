@@ -3,7 +3,7 @@
 # make and git.
 #
 #   PYTHON=python3.12   the interpreter .venv is made from (default: python3)
-#   ARGS="..."          passed on to train.py, evaluate.py, pytest or the lock resolver
+#   ARGS="..."          passed on to train.py, evaluate.py, benchmark.py, pytest or the lock resolver
 
 PYTHON ?= python3
 ARGS ?=
@@ -35,7 +35,7 @@ define CHECK_PYTHON
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help venv train evaluate test test-all lint format lock clean distclean
+.PHONY: help venv train evaluate benchmark test test-all lint format lock clean distclean
 
 help: ## List the targets
 	@echo 'usage: make TARGET [ARGS="..."] [PYTHON=python3.12]'
@@ -49,6 +49,9 @@ train: $(STAMP) ## Train, e.g. make train ARGS="model=resnet10 quant.bit=3"
 
 evaluate: $(STAMP) ## Evaluate a checkpoint, arguments through ARGS
 	$(PY) evaluate.py $(ARGS)
+
+benchmark: $(STAMP) ## Measure what quantised training costs, in about a minute; ARGS="benchmark=full" for all
+	$(PY) benchmark.py benchmark=quick $(ARGS)
 
 test: $(STAMP) ## Run the tests and doctests, without those marked slow
 	$(PY) -m pytest $(ARGS)

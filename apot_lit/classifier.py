@@ -1,9 +1,10 @@
 """The LightningModule: loss, metrics and optimizer of a quantised classifier."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytorch_lightning as pl
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torchmetrics import MeanMetric
@@ -43,6 +44,8 @@ class QuantClassifier(pl.LightningModule):
             input_step = build_datamodule(config["data"], config["seed"]).input_step
             network = build_network(config["model"], config["quant"], input_step)
         self.network = network
+        self._memory_format = torch.contiguous_format
+        self._compiled: Callable[[Tensor], Tensor] | None = None
         self.train_loss, self.val_loss, self.test_loss = MeanMetric(), MeanMetric(), MeanMetric()
         self.train_accuracy, self.val_accuracy, self.test_accuracy = (
             MulticlassAccuracy(NUM_CLASSES, average="micro", validate_args=False) for _ in range(3)
@@ -51,13 +54,31 @@ class QuantClassifier(pl.LightningModule):
 
     def forward(self, images: Tensor) -> Tensor:
         """Returns the logits."""
-        logits: Tensor = self.network(images)
+        logits: Tensor = self.network(images.contiguous(memory_format=self._memory_format))
         return logits
+
+    def use_channels_last(self) -> None:
+        """Keeps images, activations and convolution weights in channels-last memory format."""
+        self._memory_format = torch.channels_last
+        self.network.to(memory_format=torch.channels_last)
+
+    def compile_training(self, mode: str) -> None:
+        """Compiles the network for full training batches, when the first one comes.
+
+        Everything else, the smaller last batch of an epoch and evaluation, runs uncompiled: each further shape would
+        cost a compilation of its own. A function is compiled rather than the module, so that names in checkpoints
+        stay as they are.
+
+        Args:
+            mode: of `torch.compile`.
+        """
+        self._compiled = torch.compile(self.forward, mode=mode, dynamic=False)
 
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:
         """Returns the mean cross entropy of a batch."""
         images, labels = batch
-        logits = self(images)
+        full = len(labels) == self.config["data"]["batch_size"]
+        logits = self._compiled(images) if full and self._compiled is not None else self(images)
         loss = F.cross_entropy(logits, labels)
         self.train_loss.update(loss.detach(), labels.numel())
         self.train_accuracy.update(logits.detach(), labels)

@@ -41,7 +41,8 @@ def job(function: Callable[[dict[str, Any]], Any]) -> Callable[[DictConfig], Any
     def run_job(config: DictConfig) -> Any:
         try:
             settings = plain(config)
-            _refuse_distributed_multirun(settings["trainer"])
+            if "trainer" in settings:
+                _refuse_distributed_multirun(settings["trainer"])
             return function(settings)
         except (UserError, OmegaConfBaseException) as error:
             _print_error(explain(error))

@@ -106,8 +106,11 @@ class OneCycleConfig:
 
 @dataclass
 class TrainerConfig:
-    """Options of `pytorch_lightning.Trainer`."""
+    """How to compute, and options of `pytorch_lightning.Trainer`."""
 
+    compile: bool = False
+    channels_last: bool = False
+    threads: int | None = None
     accelerator: str = "auto"
     devices: Any = 1
     num_nodes: int = 1
@@ -178,11 +181,36 @@ class EvaluateConfig:
     paths: PathsConfig = field(default_factory=PathsConfig)
 
 
+@dataclass
+class BenchmarkConfig:
+    """Configuration of benchmark.py."""
+
+    device: str = "auto"
+    seed: int = 0
+    repeats: int = MISSING
+    models: list[str] = MISSING
+    width: int = 16
+    apot_bits: list[int] = MISSING
+    uniform_bits: list[int] = MISSING
+    compile: bool = MISSING
+    compile_bits: list[int] = MISSING
+    projection_elements: int = MISSING
+    pipeline_images: int = MISSING
+    evaluation_images: int = MISSING
+    data: DataConfig = field(default_factory=DataConfig)
+    optimizer: Any = MISSING
+    scheduler: Any = MISSING
+    callbacks: dict[str, Any] = field(default_factory=dict)
+    logger: dict[str, Any] = field(default_factory=dict)
+    paths: PathsConfig = field(default_factory=PathsConfig)
+
+
 def register() -> None:
     """Registers schemas and resolvers with Hydra; calling it again changes nothing."""
     store = ConfigStore.instance()
     store.store(name="train_schema", node=TrainConfig)
     store.store(name="evaluate_schema", node=EvaluateConfig)
+    store.store(name="benchmark_schema", node=BenchmarkConfig)
     for group, schemas in (
         ("optimizer", (SGDConfig, AdamWConfig)),
         ("scheduler", (ConstantConfig, MultiStepConfig, CosineConfig, OneCycleConfig)),

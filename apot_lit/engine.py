@@ -16,7 +16,7 @@ from apot_lit.errors import Interrupted, UserError
 from apot_lit.evaluation import evaluate_split
 from apot_lit.interop.reference import is_reference, reference_state
 from apot_lit.results import commit, hardware, percent, text_table, versions, write_json
-from apot_lit.trainers import build_trainer
+from apot_lit.trainers import build_trainer, prepare
 
 RESULT_FILE = "result.json"
 
@@ -43,6 +43,7 @@ def train(config: dict[str, Any]) -> dict[str, Any]:
     datamodule = build_datamodule(config["data"], config["seed"])
     classifier = QuantClassifier(config)
     _load_start(classifier, config)
+    prepare(classifier, config["trainer"])
     callbacks = [
         callback
         for callback in build_all(config["callbacks"])

@@ -14,7 +14,7 @@ from apot_lit.errors import UserError
 from apot_lit.interop.reference import is_reference, reference_config, reference_state
 from apot_lit.quant import clipping_thresholds
 from apot_lit.results import commit, hardware, percent, text_table, versions, write_json
-from apot_lit.trainers import build_trainer
+from apot_lit.trainers import build_trainer, prepare
 
 SPLITS = ("train", "val", "test")
 EVALUATION_FILE = "evaluation.json"
@@ -43,6 +43,7 @@ def evaluate(config: dict[str, Any]) -> dict[str, Any]:
     datamodule = build_datamodule(data, trained["seed"])
     classifier = QuantClassifier(trained)
     load_network(classifier.network, state, f"ckpt_path={config['ckpt_path']}")
+    prepare(classifier, config["trainer"])
     trainer = build_trainer(config["trainer"], logger=False, enable_progress_bar=False, enable_checkpointing=False)
     scores = evaluate_split(trainer, classifier, datamodule, config["split"])
     if not trainer.is_global_zero:

@@ -1,14 +1,46 @@
-"""Building a Lightning Trainer from the configuration."""
+"""Building a Lightning Trainer from the configuration, and preparing a network for it."""
 
 import logging
+import os
+import shutil
 import warnings
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.utilities import rank_zero_warn
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
+from apot_lit.classifier import QuantClassifier
 from apot_lit.errors import UserError
+
+PRECISIONS = ("32-true", "bf16-mixed")
+_OWN_OPTIONS = ("compile", "channels_last", "threads")
+
+
+def prepare(classifier: QuantClassifier, options: dict[str, Any]) -> None:
+    """Applies the options that are not Lightning's: threads, memory format and compilation of the training step.
+
+    Args:
+        classifier: the module to prepare.
+        options: the section ``trainer``, see `apot_lit.config.TrainerConfig`.
+
+    Raises:
+        UserError: for a number of threads below 1.
+    """
+    threads = options["threads"]
+    if threads is not None:
+        if threads < 1:
+            raise UserError(f"trainer.threads={threads}: must be at least 1")
+        torch.set_num_threads(threads)
+    if options["channels_last"]:
+        classifier.use_channels_last()
+    if options["compile"]:
+        cuda = torch.cuda.is_available() and options["accelerator"] != "cpu"
+        if cuda or _cpp_compiler() is not None:
+            classifier.compile_training(mode="reduce-overhead" if cuda else "default")
+        else:
+            rank_zero_warn("trainer.compile=true: no C++ compiler was found (g++, clang++ or $CXX); not compiled")
 
 
 def build_trainer(options: dict[str, Any], **parts: Any) -> pl.Trainer:
@@ -23,13 +55,21 @@ def build_trainer(options: dict[str, Any], **parts: Any) -> pl.Trainer:
     """
     if options["accelerator"] in ("gpu", "cuda") and not torch.cuda.is_available():
         raise UserError("trainer.accelerator=gpu: this machine has no CUDA GPU that torch can use; try trainer=cpu")
+    if options["precision"] not in PRECISIONS:
+        raise UserError(f"trainer.precision={options['precision']}: must be one of {', '.join(PRECISIONS)}")
     if options["max_epochs"] < 1:
         raise UserError(f"trainer.max_epochs={options['max_epochs']}: must be at least 1")
     _quiet_lightning()
     try:
-        return pl.Trainer(**options, enable_model_summary=False, use_distributed_sampler=False, **parts)
+        lightning = {key: value for key, value in options.items() if key not in _OWN_OPTIONS}
+        return pl.Trainer(**lightning, enable_model_summary=False, use_distributed_sampler=False, **parts)
     except (MisconfigurationException, ValueError, TypeError) as error:
         raise UserError(f"trainer: {' '.join(str(error).split())}") from error
+
+
+def _cpp_compiler() -> str | None:
+    candidates = (os.environ.get("CXX"), "g++", "clang++", "c++")
+    return next((found for name in candidates if name and (found := shutil.which(name))), None)
 
 
 def _quiet_lightning() -> None:

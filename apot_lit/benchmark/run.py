@@ -1,0 +1,61 @@
+"""The whole benchmark: measures, compares with the targets, prints and writes."""
+
+from pathlib import Path
+from typing import Any
+
+from apot_lit.benchmark.epoch import measure_epoch
+from apot_lit.benchmark.evaluation import measure_evaluation
+from apot_lit.benchmark.picture import draw
+from apot_lit.benchmark.pipeline import measure_pipeline
+from apot_lit.benchmark.projection import measure_projection
+from apot_lit.benchmark.report import text_report
+from apot_lit.benchmark.setting import build_setting
+from apot_lit.benchmark.steps import measure_bits, measure_steps
+from apot_lit.benchmark.targets import compare_with_targets
+from apot_lit.results import commit, hardware, versions, write_json
+
+RESULT_FILE = "benchmark.json"
+PICTURE = "benchmark.png"
+
+
+def benchmark(config: dict[str, Any]) -> dict[str, Any]:
+    """Measures everything, and writes ``benchmark.json`` and a picture to the output directory.
+
+    Args:
+        config: plain, resolved configuration with the keys of `apot_lit.config.BenchmarkConfig`.
+
+    Returns:
+        The content of ``benchmark.json``.
+
+    Raises:
+        UserError: for anything in the configuration that cannot work.
+    """
+    setting = build_setting(config)
+    if config["compile"] and not setting.compile:
+        print("no C++ compiler ($CXX, g++ or clang++): nothing is measured compiled")
+    steps = measure_steps(setting)
+    result: dict[str, Any] = {
+        "config": config,
+        "versions": versions(),
+        "commit": commit(),
+        "hardware": hardware(setting.device),
+        "threads": hardware(setting.device)["threads"],
+        "repeats": setting.timer.repeats,
+        "compiled": setting.compile,
+        "steps": steps,
+        "step_8_to_2": measure_bits(setting),
+        "projection": measure_projection(setting),
+        "pipeline": {
+            **measure_pipeline(setting, steps[0]["ms"]["median"]),
+            "step_model": steps[0]["model"],
+        },
+        "epoch": measure_epoch(setting),
+        "evaluation": measure_evaluation(setting),
+    }
+    result["targets"] = compare_with_targets(result)
+    output_dir = Path(config["paths"]["output_dir"])
+    write_json(output_dir / RESULT_FILE, result)
+    draw(result, output_dir / PICTURE)
+    print(f"\n{text_report(result)}\n")
+    print("written:", output_dir / RESULT_FILE, output_dir / PICTURE, sep="\n  ")
+    return result

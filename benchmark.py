@@ -1,0 +1,20 @@
+"""Measures what quantised training costs: ``python benchmark.py``, or ``benchmark=full`` for every bit width."""
+
+from typing import Any
+
+import hydra
+
+from apot_lit import cli
+
+
+@hydra.main(version_base="1.3", config_path="conf", config_name="benchmark")
+@cli.job
+def main(config: dict[str, Any]) -> None:
+    """Measures, prints a table and writes ``benchmark.json``."""
+    from apot_lit.benchmark.run import benchmark  # late: Lightning takes seconds to import
+
+    benchmark(config)
+
+
+if __name__ == "__main__":
+    cli.run(main)
