@@ -22,8 +22,8 @@ from omegaconf.errors import (
     ValidationError,
 )
 
-from apot_lit.config import plain, register, unknown_key
-from apot_lit.errors import Interrupted, UserError
+from apot_lit.config import plain, register
+from apot_lit.errors import Interrupted, UserError, unknown_key
 
 EXIT_USER_ERROR = 2
 EXIT_INTERRUPTED = 130

@@ -1,9 +1,7 @@
 """Typed schemas of the configuration, registered with Hydra; with the scripts the only place that knows Hydra."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field, fields, is_dataclass, make_dataclass
 from datetime import datetime
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +10,7 @@ from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import MISSING, DictConfig, OmegaConf
 
-from apot_lit.errors import UserError
+from apot_lit.errors import UserError, unknown_key
 from apot_lit.quant.spec import QuantSpec
 
 # OmegaConf makes nodes of frozen dataclasses read-only, so the schema is a mutable twin of QuantSpec.
@@ -142,21 +140,27 @@ class PathsConfig:
 
 
 @dataclass
-class TrainConfig:
-    """Configuration of train.py."""
+class FitConfig:
+    """What every script that trains needs."""
 
     seed: int = 0
+    data: DataConfig = field(default_factory=DataConfig)
+    optimizer: Any = MISSING
+    scheduler: Any = MISSING
+    callbacks: dict[str, Any] = field(default_factory=dict)
+    logger: dict[str, Any] = field(default_factory=dict)
+    paths: PathsConfig = field(default_factory=PathsConfig)
+
+
+@dataclass
+class TrainConfig(FitConfig):
+    """Configuration of train.py."""
+
     ckpt_path: str | None = None
     init_from: str | None = None
     model: ModelConfig = field(default_factory=ModelConfig)
     quant: QuantConfig = field(default_factory=QuantConfig)
-    data: DataConfig = field(default_factory=DataConfig)
-    optimizer: Any = MISSING
-    scheduler: Any = MISSING
     trainer: TrainerConfig = field(default_factory=TrainerConfig)
-    callbacks: dict[str, Any] = field(default_factory=dict)
-    logger: dict[str, Any] = field(default_factory=dict)
-    paths: PathsConfig = field(default_factory=PathsConfig)
 
 
 @dataclass
@@ -182,11 +186,10 @@ class EvaluateConfig:
 
 
 @dataclass
-class BenchmarkConfig:
+class BenchmarkConfig(FitConfig):
     """Configuration of benchmark.py."""
 
     device: str = "auto"
-    seed: int = 0
     repeats: int = MISSING
     models: list[str] = MISSING
     width: int = 16
@@ -197,12 +200,6 @@ class BenchmarkConfig:
     projection_elements: int = MISSING
     pipeline_images: int = MISSING
     evaluation_images: int = MISSING
-    data: DataConfig = field(default_factory=DataConfig)
-    optimizer: Any = MISSING
-    scheduler: Any = MISSING
-    callbacks: dict[str, Any] = field(default_factory=dict)
-    logger: dict[str, Any] = field(default_factory=dict)
-    paths: PathsConfig = field(default_factory=PathsConfig)
 
 
 def register() -> None:
@@ -246,15 +243,6 @@ def build_all(targets: dict[str, Any]) -> list[Any]:
             reason = str(error.__cause__ or error).strip().partition("\n")[0]
             raise UserError(f"{name}: cannot build {target.get('_target_')}: {reason}") from error
     return built
-
-
-def unknown_key(key: str, known: Iterable[str]) -> str:
-    """Says that a key is unknown, which are known beside it, and which of them was meant."""
-    section, _, name = key.rpartition(".")
-    known = sorted(known)
-    close = get_close_matches(name, known, n=1)
-    hint = f" (did you mean {close[0]}?)" if close else ""
-    return f"{key}: unknown key{hint}; {section or 'the configuration'} has {', '.join(known)}"
 
 
 def _refuse_unknown_keys(config: DictConfig, prefix: str) -> None:

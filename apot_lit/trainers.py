@@ -37,7 +37,7 @@ def prepare(classifier: QuantClassifier, options: dict[str, Any]) -> None:
         classifier.use_channels_last()
     if options["compile"]:
         cuda = torch.cuda.is_available() and options["accelerator"] != "cpu"
-        if cuda or _cpp_compiler() is not None:
+        if cuda or find_compiler() is not None:
             classifier.compile_training(mode="reduce-overhead" if cuda else "default")
         else:
             rank_zero_warn("trainer.compile=true: no C++ compiler was found (g++, clang++ or $CXX); not compiled")
@@ -67,9 +67,10 @@ def build_trainer(options: dict[str, Any], **parts: Any) -> pl.Trainer:
         raise UserError(f"trainer: {' '.join(str(error).split())}") from error
 
 
-def _cpp_compiler() -> str | None:
-    candidates = (os.environ.get("CXX"), "g++", "clang++", "c++")
-    return next((found for name in candidates if name and (found := shutil.which(name))), None)
+def find_compiler() -> str | None:
+    """Finds the C++ compiler that torch.compile needs: that of ``$CXX``, else g++ or clang++."""
+    candidates = [os.environ["CXX"]] if os.environ.get("CXX") else ["g++", "clang++"]
+    return next((path for name in candidates if (path := shutil.which(name))), None)
 
 
 def _quiet_lightning() -> None:

@@ -7,7 +7,7 @@ import pytest
 from tests.conftest import ROOT
 
 PACKAGE = ROOT / "apot_lit"
-QUANT_ORDER = ["levels", "spec", "functional", "quantizers", "layers", "convert", "__init__"]
+QUANT_ORDER = ["levels", "spec", "alpha", "normalize", "functional", "quantizers", "layers", "convert", "__init__"]
 
 
 def imports(path):

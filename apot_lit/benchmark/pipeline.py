@@ -41,19 +41,20 @@ class ImageDataset(Dataset[tuple[Tensor, int]]):
 
     def __getitem__(self, index: int) -> tuple[Tensor, int]:
         """Returns a transformed image and its label."""
-        image = Image.fromarray(self.images[index].numpy(), mode=None)
+        image = Image.fromarray(self.images[index].numpy())
         return self.transform(image), int(self.labels[index])
 
 
-def measure_pipeline(setting: Setting, step_ms: float) -> dict[str, Any]:
+def measure_pipeline(setting: Setting, steps: list[dict[str, Any]]) -> dict[str, Any]:
     """Times one pass over shuffled, flipped, normalised training images, batches on the device.
 
     Args:
         setting: of the benchmark.
-        step_ms: milliseconds of a training step, to tell the pipeline's share of it.
+        steps: what `measure_steps` returned.
 
     Returns:
-        ``images_per_second`` and ``ms`` of both pipelines, ``speedup``, ``batch_ms`` and ``step_share``.
+        ``images_per_second`` and ``ms`` of both pipelines, ``speedup``, ``batch_ms``, and ``step_share``: the
+        pipeline's share of the step of ``step_model`` in float32 and eager mode.
     """
     count, batch_size = setting.config["pipeline_images"], setting.config["data"]["batch_size"]
     print(f"input pipeline: {count} images", flush=True)
@@ -79,6 +80,8 @@ def measure_pipeline(setting: Setting, step_ms: float) -> dict[str, Any]:
     with torch.no_grad():
         times = timer.interleaved({"ours": run_ours, "torchvision": run_theirs})
     batch_ms = summary(times["ours"])["median"] / len(ours)
+    model = setting.config["models"][0]
+    step_ms = min(row["float_ms"]["median"] for row in steps if row["model"] == model)
     return {
         "images": count,
         "workers": WORKERS,
@@ -86,5 +89,6 @@ def measure_pipeline(setting: Setting, step_ms: float) -> dict[str, Any]:
         "images_per_second": {name: 1000 * count / summary(values)["median"] for name, values in times.items()},
         "speedup": ratio(times["torchvision"], times["ours"]),
         "batch_ms": batch_ms,
+        "step_model": model,
         "step_share": batch_ms / step_ms,
     }

@@ -1,6 +1,7 @@
 """Time of the projection onto levels alone, against other ways to the same codes and against copying memory."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -80,7 +81,7 @@ def measure_projection(setting: Setting) -> dict[str, Any]:
         functions["half_grid_compiled"] = torch.compile(functions["half_grid"])
     check_agreement(x, functions, levels)
     calls: dict[str, Callable[[], object]] = {COPY: x.clone}
-    calls |= {name: (lambda function=function: function(x)) for name, function in functions.items()}
+    calls |= {name: partial(function, x) for name, function in functions.items()}
     with torch.no_grad():
         times = setting.timer.interleaved(calls)
     rows = [

@@ -45,10 +45,7 @@ def benchmark(config: dict[str, Any]) -> dict[str, Any]:
         "steps": steps,
         "step_8_to_2": measure_bits(setting),
         "projection": measure_projection(setting),
-        "pipeline": {
-            **measure_pipeline(setting, steps[0]["ms"]["median"]),
-            "step_model": steps[0]["model"],
-        },
+        "pipeline": measure_pipeline(setting, steps),
         "epoch": measure_epoch(setting),
         "evaluation": measure_evaluation(setting),
     }

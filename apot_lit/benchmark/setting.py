@@ -1,7 +1,5 @@
 """What all measurements share: the checked configuration, the device, images and networks."""
 
-import os
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,12 +9,13 @@ import torch
 from torch import Tensor, nn
 
 from apot_lit.benchmark.timing import Timer
-from apot_lit.build import build_network
+from apot_lit.build import build_datamodule, build_network
 from apot_lit.data.embedded import SET_SIZES, OfficialSet, load_idx_pair
 from apot_lit.data.loader import BatchLoader, Normalisation
 from apot_lit.errors import UserError
 from apot_lit.models import ARCHITECTURES
 from apot_lit.quant.spec import FULL_PRECISION
+from apot_lit.trainers import find_compiler
 
 DEVICES = ("auto", "cpu", "cuda")
 BITS = range(2, 9)
@@ -83,17 +82,12 @@ def build_setting(config: Mapping[str, Any]) -> Setting:
     _check_list("models", config["models"], tuple(ARCHITECTURES))
     for key in ("apot_bits", "uniform_bits", "compile_bits"):
         _check_list(key, config[key], tuple(BITS), may_be_empty=key == "compile_bits")
+    build_datamodule(config["data"], config["seed"])  # refuses options of the data before anything is measured
     device = _device(config["device"])
     timer = Timer(config["repeats"])
     if device.type == "cuda":
         timer = Timer(config["repeats"], synchronize=torch.cuda.synchronize)
     return Setting(config, device, timer, config["compile"] and find_compiler() is not None)
-
-
-def find_compiler() -> str | None:
-    """Finds the C++ compiler that torch.compile needs: that of ``$CXX``, else g++ or clang++."""
-    candidates = [os.environ["CXX"]] if os.environ.get("CXX") else ["g++", "clang++"]
-    return next((path for name in candidates if (path := shutil.which(name))), None)
 
 
 def _device(name: str) -> torch.device:

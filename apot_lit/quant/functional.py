@@ -12,56 +12,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from apot_lit.quant.alpha import Scalar, positive_alpha, positive_alpha_slope
 from apot_lit.quant.levels import LevelSet
-from apot_lit.quant.spec import ALPHA_MIN
 
 MAX_TABLE_DENOMINATOR = 4096  # APoT needs 3840 at 8 bits; plain powers of two outgrow any table (2^254)
 
 _JUST_ABOVE_ONE = 1 + 2.0**-23  # float32 successor of 1: "x < this" is "x <= 1"
 _FLOAT32_TINY_EXPONENT = -126
-_RAW_MIN = -1e6  # below this alpha stays at 1e-12: its reciprocal must not overflow
-
-
-Scalar = Tensor | float
-"""A scalar tensor; on the CPU in eager mode a Python float, whose arithmetic costs no dispatch of an operation."""
-
-
-def scalar(value: Tensor) -> Scalar:
-    """Reads a scalar tensor where reading is free: not on a GPU, where it waits, nor while a graph is captured."""
-    if value.dim() == 0 and value.device.type == "cpu" and not torch.compiler.is_compiling():
-        return value.item()
-    return value.detach()
-
-
-def positive_alpha(raw: Tensor) -> Scalar:
-    """Maps a free parameter to a clipping threshold that is always positive.
-
-    ``alpha = raw`` where ``raw >= m`` and ``m^2 / (2 m - raw)`` below, with ``m = ALPHA_MIN``: the identity in the
-    range that trained networks use, continuous with its first derivative, and positive for every finite `raw`.
-
-    Args:
-        raw: unconstrained scalar parameter.
-
-    Returns:
-        The clipping threshold; not differentiable through autograd here, see `positive_alpha_slope`.
-
-    Examples:
-        >>> positive_alpha(torch.tensor(3.0))
-        3.0
-        >>> positive_alpha(torch.tensor(-1e6)) > 0
-        True
-    """
-    value = scalar(raw)
-    if isinstance(value, float):
-        return max(value, ALPHA_MIN**2 / (2 * ALPHA_MIN - min(max(value, _RAW_MIN), ALPHA_MIN)))
-    return torch.maximum(value, ALPHA_MIN**2 / (2 * ALPHA_MIN - value.clamp(min=_RAW_MIN, max=ALPHA_MIN)))
-
-
-def positive_alpha_slope(alpha: Scalar) -> Scalar:
-    """Derivative of `positive_alpha` with respect to `raw`, from its value: ``min(1, alpha / ALPHA_MIN) ** 2``."""
-    if isinstance(alpha, float):
-        return min(1.0, alpha / ALPHA_MIN) ** 2
-    return (alpha / ALPHA_MIN).clamp(max=1).square()
 
 
 def projection_unit(levels: LevelSet) -> int:
@@ -201,7 +158,7 @@ def quantize_codes(
     - ``dx = g`` inside the clip and 0 outside (and at or below 0 if unsigned); g everywhere if `straight_through`;
     - ``dalpha = sum(g * (project(x / alpha) - x / alpha))`` inside plus ``sum(g * sign(x))`` outside.
 
-    Source: Li, Dong, Wang, ICLR 2020, equations 5 and 6 (calibrated gradient, section 2.3).
+    Source: Li, Dong, Wang, ICLR 2020, section 2.3.
 
     Args:
         x: values, any shape; computed in float32.
@@ -253,43 +210,3 @@ def round_codes(x: Tensor, step: Scalar, limit: int | None = None) -> Tensor:
     """
     codes: Tensor = _RoundToGrid.apply(x.float(), step, limit)
     return codes
-
-
-class _NormalizeWeight(torch.autograd.Function):
-    """(W - mean) / std with the gradient in closed form."""
-
-    @staticmethod
-    def forward(ctx: Any, weight: Tensor) -> Tensor:
-        count = weight.numel()
-        ctx.degrees = max(1, count - 1)
-        # Sums in float64: whatever the number of threads that share them, the rounded result is the same.
-        mean = scalar(weight.sum(dtype=torch.float64)) / count
-        norm = scalar(torch.linalg.vector_norm(weight, dtype=torch.float64))
-        variance = (norm * norm - count * mean * mean) / ctx.degrees
-        ctx.std = max(variance, 1e-24) ** 0.5 if isinstance(variance, float) else variance.clamp(min=1e-24).sqrt()
-        normalized = (weight - mean).mul_(1 / ctx.std)
-        ctx.save_for_backward(normalized)
-        return normalized
-
-    @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> Tensor:
-        (normalized,) = ctx.saved_tensors
-        # d/dW = (g - mean(g) - W' * sum(g W') / (n - 1)) / std with W' the normalised weights, whose mean is 0.
-        along = scalar((grad * normalized).sum()) / ctx.degrees
-        mean = scalar(grad.mean())
-        return (grad - mean).sub_(normalized * along).mul_(1 / ctx.std)
-
-
-def normalize_weight(weight: Tensor) -> Tensor:
-    """Weight normalisation ``(W - mean(W)) / std(W)`` over the whole tensor, unbiased standard deviation.
-
-    Source: Li, Dong, Wang, ICLR 2020, equation 8; gradients flow through mean and deviation.
-
-    Args:
-        weight: any shape; one that is constant is mapped to zeros.
-
-    Returns:
-        A tensor of the same shape and type.
-    """
-    normalized: Tensor = _NormalizeWeight.apply(weight)
-    return normalized

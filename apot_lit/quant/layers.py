@@ -5,7 +5,7 @@ from typing import Self
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from apot_lit.quant.functional import Scalar
+from apot_lit.quant.alpha import Scalar
 from apot_lit.quant.quantizers import Codes
 
 

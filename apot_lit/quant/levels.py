@@ -1,7 +1,7 @@
 """Level sets of the quantisers as exact integers over a denominator; pure Python, no torch.
 
-Source: Li, Dong, Wang, "Additive Powers-of-Two Quantization", ICLR 2020 (arXiv 1909.13144), equations 2 and 4,
-with the extra term that the paper's section 2.2 uses for an odd number of bits.
+Source: Li, Dong, Wang, "Additive Powers-of-Two Quantization", ICLR 2020 (arXiv 1909.13144), section 2.2; an odd
+number of bits takes an extra term.
 """
 
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from typing import Literal
 Scheme = Literal["apot", "pot", "uniform"]
 
 MAX_MAGNITUDE_BITS = 8
-_BASE_WIDTH = 2  # k of the paper's equation 4: bits per APoT term
+_BASE_WIDTH = 2  # k of the paper's section 2.2: bits per APoT term
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ def level_set(scheme: Scheme, bits: int) -> LevelSet:
     """Builds the level set of a scheme.
 
     With base width `k` and ``n = B / k`` terms, term `i` is ``{0} U {2^-(i + j n) : j = 0 .. 2^k - 2}`` (paper,
-    equation 4): ``k = 1`` is uniform, ``k = B`` plain powers of two, ``k = 2`` APoT. An odd `B` with ``k = 2`` has
+    section 2.2): ``k = 1`` is uniform, ``k = B`` plain powers of two, ``k = 2`` APoT. An odd `B` with ``k = 2`` has
     ``n = (B - 1) / 2`` terms ``{0, 2^-i, 2^-(i+n), 2^-(i+2n+1)}`` and an extra term ``{0, 2^-2n}``.
 
     Args:

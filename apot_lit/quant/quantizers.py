@@ -5,17 +5,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from apot_lit.quant.functional import (
-    Scalar,
-    half_grid_table,
-    normalize_weight,
-    positive_alpha,
-    projection_unit,
-    quantize_codes,
-    round_codes,
-    scalar,
-)
+from apot_lit.quant.alpha import Scalar, positive_alpha, scalar
+from apot_lit.quant.functional import half_grid_table, projection_unit, quantize_codes, round_codes
 from apot_lit.quant.levels import LevelSet
+from apot_lit.quant.normalize import normalize_weight
 
 _SMALLEST = 1e-30
 
@@ -111,7 +104,7 @@ class WeightQuantizer(_ClippingQuantizer):
 
     Args:
         levels: level set of the magnitudes, one bit less than the bit width. With one magnitude bit (2-bit weights)
-            gradients pass the clip everywhere (calibrated gradient, paper section 2.3).
+            gradients pass the clip everywhere (calibrated gradient).
         alpha: initial clipping threshold, in standard deviations of the weights if `normalize`.
         normalize: quantise ``(W - mean W) / std W`` instead of W.
         grad_scale: factor on alpha's gradient, None for none.

@@ -10,6 +10,7 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import OmegaConf, open_dict
 
+from apot_lit.benchmark.setting import build_setting
 from apot_lit.build import build_datamodule, build_network
 from apot_lit.config import build_all, plain, register
 from apot_lit.optim import build_optimizer, build_scheduler
@@ -56,7 +57,11 @@ def composed(name, tmp_path, *overrides):
 def test_the_choices_are_all_of_conf():
     listed = {path for group in TRAIN_GROUPS for path in (CONF / group).glob("*.yaml")}
     rest = {path.relative_to(CONF).as_posix() for path in set(CONF.rglob("*.yaml")) - listed}
-    assert rest == {"train.yaml", "evaluate.yaml", "paths/default.yaml", "hydra/train.yaml", "hydra/evaluate.yaml"}
+    assert rest == {
+        *("train.yaml", "evaluate.yaml", "benchmark.yaml", "paths/default.yaml"),
+        *("hydra/train.yaml", "hydra/evaluate.yaml", "hydra/benchmark.yaml"),
+        *("benchmark/quick.yaml", "benchmark/full.yaml"),
+    }
 
 
 @pytest.mark.parametrize("choice", ["", *CHOICES])
@@ -88,6 +93,15 @@ def test_train_composes_and_builds(choice, tmp_path, monkeypatch):
 def test_evaluate_composes(tmp_path):
     config = composed("evaluate", tmp_path, "ckpt_path=x.ckpt")
     assert Path(config["data_dir"]).name == "mnist"
+
+
+@pytest.mark.parametrize(("choice", "bits"), [("quick", [2, 5, 8]), ("full", [2, 3, 4, 5, 6, 7, 8])])
+def test_benchmark_composes(tmp_path, choice, bits):
+    config = composed("benchmark", tmp_path, f"benchmark={choice}", "device=cpu")
+    setting = build_setting(config)
+    assert config["apot_bits"] == bits
+    assert setting.compile <= (choice == "full")
+    assert (config["data"]["batch_size"], config["width"], config["data"]["val_split"]) == (128, 16, 0)
 
 
 def test_defaults_are_those_of_the_readme(tmp_path):

@@ -8,6 +8,15 @@ from apot_lit.data.embedded import load_idx_pair
 from apot_lit.quant import quant_layers
 from tests.conftest import ROOT
 
+SETTINGS = [
+    (1, 5, 1, True),
+    (7, 28, 2, False),
+    (7, 28, 1, True),
+    (128, 256, 1, False),
+    (128, 256, 2, True),
+    (1000, 1000, 1, True),
+]
+
 
 @pytest.fixture
 def threads():
@@ -33,10 +42,12 @@ def codes_and_logits(network, images, batch_size, channels_last):
     memory_format = torch.channels_last if channels_last else torch.contiguous_format
     network.to(memory_format=memory_format)
     seen = {}
-    hooks = [
-        layer.act_quantizer.register_forward_hook(lambda _m, _i, out, name=name: seen.setdefault(name, []).append(out.values))
-        for name, layer in quant_layers(network)
-    ]  # fmt: skip
+    hooks = []
+    for name, layer in quant_layers(network):
+        record = seen.setdefault(name, [])
+        hooks.append(
+            layer.act_quantizer.register_forward_hook(lambda _m, _i, out, record=record: record.append(out.values))
+        )
     with torch.no_grad():
         logits = torch.cat([network(b.contiguous(memory_format=memory_format)) for b in images.split(batch_size)])
         weights = {name: layer.weight_quantizer(layer.weight).values for name, layer in quant_layers(network)}
@@ -54,9 +65,7 @@ def test_batch_threads_and_memory_format_change_nothing(name, power, threads):
     for layer, values in codes.items():
         if layer != "fc":  # the last layer's input is not quantised
             assert torch.equal(values, values.round()), layer
-    for batch_size, count, thread_count, channels_last in (
-        (1, 5, 1, True), (7, 28, 2, False), (7, 28, 1, True), (128, 256, 1, False), (128, 256, 2, True), (1000, 1000, 1, True),
-    ):  # fmt: skip
+    for batch_size, count, thread_count, channels_last in SETTINGS:
         threads(thread_count)
         other, other_weights, other_logits = codes_and_logits(network, images[:count], batch_size, channels_last)
         for layer in weights:

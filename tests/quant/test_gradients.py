@@ -3,9 +3,10 @@ import pytest
 import torch
 from torch import nn
 
-from apot_lit.quant.functional import normalize_weight, positive_alpha, positive_alpha_slope
+from apot_lit.quant.alpha import positive_alpha, positive_alpha_slope
 from apot_lit.quant.layers import QuantConv2d, QuantLinear
 from apot_lit.quant.levels import level_set
+from apot_lit.quant.normalize import normalize_weight
 from apot_lit.quant.quantizers import ActivationQuantizer, FloatPassthrough, WeightQuantizer
 from apot_lit.quant.spec import ALPHA_MIN
 from tests.quant import exact
