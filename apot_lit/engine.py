@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
-from pytorch_lightning.callbacks import ModelCheckpoint
+from pytorch_lightning.callbacks import LearningRateMonitor, ModelCheckpoint
+from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from apot_lit.build import build_datamodule
 from apot_lit.checkpoint import checkpoint_config, load_checkpoint, load_network, network_state, read_file
@@ -44,12 +45,13 @@ def train(config: dict[str, Any]) -> dict[str, Any]:
     classifier = QuantClassifier(config)
     _load_start(classifier, config)
     prepare(classifier, config["trainer"])
+    loggers = build_all(config["logger"])
     callbacks = [
         callback
         for callback in build_all(config["callbacks"])
-        if datamodule.split_sizes["val"] or not (isinstance(callback, ModelCheckpoint) and callback.monitor)
+        if (datamodule.split_sizes["val"] or not (isinstance(callback, ModelCheckpoint) and callback.monitor))
+        and (loggers or not isinstance(callback, LearningRateMonitor))
     ]
-    loggers = build_all(config["logger"])
     for logger in loggers:
         logger.log_hyperparams(config)
     trainer = build_trainer(config["trainer"], callbacks=callbacks, logger=loggers, default_root_dir=output_dir)
@@ -80,7 +82,7 @@ def train(config: dict[str, Any]) -> dict[str, Any]:
         "commit": commit(),
         "hardware": hardware(trainer.strategy.root_device),
     }
-    write_json(output_dir / RESULT_FILE, result)
+    write_json(output_dir / RESULT_FILE, result, config["paths"]["root_dir"])
     print(result_table([result]))
     _print_written(trainer, output_dir)
     return result
@@ -138,6 +140,8 @@ def _fit(
         trainer.fit(classifier, datamodule=datamodule, ckpt_path=ckpt_path, weights_only=True)
     except SystemExit as error:
         raise Interrupted(_last_checkpoint(trainer)) from error
+    except MisconfigurationException as error:
+        raise UserError(f"trainer: {' '.join(str(error).split())}") from error
     except UserError as error:
         last = _last_checkpoint(trainer)
         kept = "no checkpoint was written yet" if last is None else f"the last good checkpoint is {last}"

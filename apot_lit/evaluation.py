@@ -59,7 +59,7 @@ def evaluate(config: dict[str, Any]) -> dict[str, Any]:
         "hardware": hardware(trainer.strategy.root_device),
     }
     output_dir = Path(config["paths"]["output_dir"])
-    write_json(output_dir / EVALUATION_FILE, evaluation)
+    write_json(output_dir / EVALUATION_FILE, evaluation, config["paths"]["root_dir"])
     draw_confusion(scores["confusion"], output_dir / CONFUSION_PICTURE)
     _print_evaluation(evaluation)
     print("written:", output_dir / EVALUATION_FILE, output_dir / CONFUSION_PICTURE, sep="\n  ")

@@ -1,6 +1,7 @@
 """What a run leaves behind: result files, and the facts about software and hardware they carry."""
 
 import json
+import math
 import os
 import platform
 import subprocess
@@ -15,11 +16,30 @@ from tabulate import tabulate
 PACKAGES = ("torch", "torchvision", "pytorch-lightning", "torchmetrics", "hydra-core", "omegaconf")
 
 
-def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Writes a JSON file in one go: a reader never sees half a file, and an interruption leaves the old one."""
+def write_json(path: Path, content: Mapping[str, Any], root: str | Path) -> None:
+    """Writes a JSON file in one go: a reader never sees half a file, and an interruption leaves the old one.
+
+    Args:
+        path: the file.
+        content: plain containers; paths below `root` are written relative to it, so that files can be shared, and
+            what is not a finite number as null, since JSON knows no other.
+        root: the project's directory.
+    """
     partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n")
+    partial.write_text(json.dumps(_portable(content, str(root)), indent=2, allow_nan=False) + "\n")
     partial.replace(path)
+
+
+def _portable(value: Any, root: str) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _portable(item, root) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_portable(item, root) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, str):
+        return "." if value == root else value.removeprefix(f"{root}/")
+    return value
 
 
 def versions() -> dict[str, str]:

@@ -51,7 +51,7 @@ def benchmark(config: dict[str, Any]) -> dict[str, Any]:
     }
     result["targets"] = compare_with_targets(result)
     output_dir = Path(config["paths"]["output_dir"])
-    write_json(output_dir / RESULT_FILE, result)
+    write_json(output_dir / RESULT_FILE, result, config["paths"]["root_dir"])
     draw(result, output_dir / PICTURE)
     print(f"\n{text_report(result)}\n")
     print("written:", output_dir / RESULT_FILE, output_dir / PICTURE, sep="\n  ")

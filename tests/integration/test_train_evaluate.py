@@ -230,3 +230,27 @@ def test_evaluation_needs_a_checkpoint_and_a_known_split(run_script, tmp_path):
     outcome = run_script("evaluate.py", "ckpt_path=x", "split=training", f"hydra.run.dir={tmp_path}/run")
     assert outcome.code == 2
     assert "train, val, test" in outcome.err
+
+
+def test_without_loggers_it_trains(train):
+    directory, _ = train("logger=none", "trainer.max_epochs=1")
+    assert (directory / "result.json").exists()
+    assert not (directory / "metrics").exists()
+
+
+@pytest.mark.parametrize(("bit", "scheme"), [(6, "apot"), (7, "apot"), (8, "apot"), (8, "uniform"), (8, "pot")])
+def test_wide_networks_learn(train, bit, scheme):
+    directory, _ = train(
+        f"quant={scheme}", f"quant.bit={bit}", "data.train_images=2048", "model.width=8", "optimizer.lr=0.05"
+    )
+    result = json.loads((directory / "result.json").read_text())
+    assert result["train_loss"] < 1.5  # chance is ln 10 = 2.3
+    assert result["train_accuracy"] > 0.5
+
+
+def test_the_smoke_experiment_ends_with_a_table(run_script, tmp_path):
+    outcome = run_script("train.py", "experiment=smoke", f"hydra.run.dir={tmp_path}/run")
+    assert outcome.code == 0, outcome.err
+    result = json.loads((tmp_path / "run/result.json").read_text())
+    assert (result["splits"]["train"], result["epochs"], result["config"]["model"]["name"]) == (2000, 1, "resnet18")
+    assert re.search(r"^resnet18 +5 +apot ", outcome.out, re.MULTILINE)
