@@ -39,6 +39,7 @@ def train(config: dict[str, Any]) -> dict[str, Any]:
     """
     if not 0 <= config["seed"] <= MAX_SEED:
         raise UserError(f"seed={config['seed']}: must be from 0 to {MAX_SEED}")
+    source = commit()  # now: the tree may change while the run goes on
     pl.seed_everything(config["seed"], workers=True, verbose=False)
     output_dir = Path(config["paths"]["output_dir"])
     datamodule = build_datamodule(config["data"], config["seed"])
@@ -79,7 +80,7 @@ def train(config: dict[str, Any]) -> dict[str, Any]:
         "wall_seconds": round(fit_seconds, 2),
         "parameters": sum(parameter.numel() for parameter in classifier.network.parameters()),
         "versions": versions(),
-        "commit": commit(),
+        "commit": source,
         "hardware": hardware(trainer.strategy.root_device),
     }
     write_json(output_dir / RESULT_FILE, result, config["paths"]["root_dir"])
