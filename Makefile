@@ -54,10 +54,10 @@ benchmark: $(STAMP) ## Measure what quantised training costs, in about a minute;
 	$(PY) benchmark.py benchmark=quick $(ARGS)
 
 test: $(STAMP) ## Run the tests and doctests, without those marked slow
-	$(PY) -m pytest $(ARGS)
+	$(PY) -m pytest -n auto $(ARGS)
 
 test-all: $(STAMP) ## Run all tests, the slow ones too
-	$(PY) -m pytest -m "" $(ARGS)
+	$(PY) -m pytest -n auto -m "" $(ARGS)
 
 lint: $(STAMP) ## Check style, formatting and types
 	$(PY) -m ruff check .
@@ -97,7 +97,7 @@ $(STAMP): requirements.lock pyproject.toml
 	@[ -d $(VENV) ] || { echo "Creating $(VENV) (the first time, this downloads PyTorch)"; \
 	    "$(UV)" venv --quiet --python "$$("$(PYTHON)" -c 'import sys; print(sys.executable)')" $(VENV) && \
 	    touch $(OURS); }
-	"$(UV)" pip sync --python $(PY) --require-hashes requirements.lock
+	"$(UV)" pip sync --python $(PY) --require-hashes --compile-bytecode requirements.lock
 	"$(UV)" pip install --python $(PY) --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 

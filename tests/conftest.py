@@ -1,5 +1,6 @@
 """Fixtures shared by all tests."""
 
+import os
 import runpy
 import sys
 from collections.abc import Callable
@@ -7,9 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import torch
 from hydra.core.global_hydra import GlobalHydra
 
 ROOT = Path(__file__).parent.parent
+
+
+if "PYTEST_XDIST_WORKER" in os.environ:
+    torch.set_num_threads(1)  # the workers share the cores
 
 
 @dataclass

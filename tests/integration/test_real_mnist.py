@@ -5,7 +5,7 @@ import json
 
 def test_a_few_hundred_steps_read_digits(run_script, tmp_path):
     outcome = run_script(
-        "train.py", "model=resnet10", "quant.bit=4", "trainer.max_epochs=1", "trainer.limit_train_batches=300",
+        "train.py", "model=resnet10", "quant.bit=4", "trainer.max_epochs=2", "data.train_images=19200",
         "trainer.accelerator=cpu", f"hydra.run.dir={tmp_path}/run",
     )  # fmt: skip
     assert outcome.code == 0, outcome.err
