@@ -119,7 +119,7 @@ def _load_start(classifier: QuantClassifier, config: dict[str, Any]) -> None:
         before = checkpoint_config(checkpoint)
         for section in ("model", "quant", "data", "optimizer"):
             for key, value in config[section].items():
-                was = before[section].get(key)
+                was = before[section].get(key, value)
                 if was != value and key != "data_dir":
                     raise UserError(f"{where}: was trained with {section}.{key}={was}, to resume it give the same")
         load_network(classifier.network, network_state(checkpoint), where)

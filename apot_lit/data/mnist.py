@@ -28,7 +28,7 @@ class MNISTDataModule(pl.LightningDataModule):
 
     Args:
         data_dir: Directory of the embedded files (or else of a download by torchvision).
-        batch_size: Training images per batch and process, at least 1.
+        batch_size: Training images per batch and process, at least 2: batch normalisation cannot train on one.
         eval_batch_size: Images per batch and process in validation, test and `eval_loader`, at least 1.
         val_split: Number of validation images, from 0 (no validation) to 59,000.
         split_seed: Chooses the validation images, from 0 to 2**32 - 1.
@@ -62,7 +62,7 @@ class MNISTDataModule(pl.LightningDataModule):
         seed: int = 0,
     ) -> None:
         super().__init__()
-        _check_integer("batch_size", batch_size, 1)
+        _check_integer("batch_size", batch_size, 2)
         _check_integer("eval_batch_size", eval_batch_size, 1)
         _check_integer("val_split", val_split, 0, MAX_VAL_SPLIT)
         _check_integer("split_seed", split_seed, 0, MAX_SEED)
