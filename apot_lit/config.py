@@ -122,7 +122,6 @@ class TrainerConfig:
     limit_train_batches: Any = None
     limit_val_batches: Any = None
     limit_test_batches: Any = None
-    overfit_batches: Any = 0.0
     fast_dev_run: Any = False
     log_every_n_steps: int = 50
     num_sanity_val_steps: int = 0

@@ -101,7 +101,9 @@ def draw_confusion(confusion: list[list[int]], path: Path) -> None:
     for r, row in enumerate(confusion):
         for c, count in enumerate(row):
             if count:
-                axes.text(c, r, str(count), ha="center", va="center", fontsize=8, weight="bold" if r == c else "normal")
+                colour = "white" if errors[r][c] > 0.6 * max(map(max, errors)) else "black"
+                weight = "bold" if r == c else "normal"
+                axes.text(c, r, str(count), ha="center", va="center", fontsize=8, color=colour, weight=weight)
     axes.set(xticks=range(size), yticks=range(size), xlabel="predicted", ylabel="true", title="Confusion matrix")
     figure.savefig(path, dpi=150)
     pyplot.close(figure)
