@@ -54,10 +54,10 @@ benchmark: $(STAMP) ## Measure what quantised training costs, in about a minute;
 	$(PY) benchmark.py benchmark=quick $(ARGS)
 
 test: $(STAMP) ## Run the tests and doctests, without those marked slow
-	$(PY) -m pytest -n auto $(ARGS)
+	$(PY) -m pytest -n auto --dist worksteal $(ARGS)
 
 test-all: $(STAMP) ## Run all tests, the slow ones too
-	$(PY) -m pytest -n auto -m "" $(ARGS)
+	$(PY) -m pytest -n auto --dist worksteal -m "" $(ARGS)
 
 lint: $(STAMP) ## Check style, formatting and types
 	$(PY) -m ruff check .
