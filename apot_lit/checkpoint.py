@@ -53,16 +53,24 @@ def load_checkpoint(path: str | Path, key: str = "ckpt_path") -> dict[str, Any]:
         UserError: as `read_file`, and for a checkpoint that carries no configuration.
     """
     checkpoint = read_file(path, key)
-    if not carries_config(checkpoint):
-        raise UserError(f"{key}={path}: is not a checkpoint of this project (it carries no configuration)")
+    require_config(checkpoint, f"{key}={path}")
     return checkpoint
 
 
-def carries_config(checkpoint: Mapping[str, Any]) -> bool:
-    """Tells whether a checkpoint was written by `train.py`."""
+def require_config(checkpoint: Mapping[str, Any], where: str) -> None:
+    """Checks that a file read by `read_file` was written by `train.py`.
+
+    Args:
+        checkpoint: what `read_file` returned.
+        where: key and value that named the file, for the message.
+
+    Raises:
+        UserError: if it carries no configuration.
+    """
     hyper_parameters = checkpoint.get("hyper_parameters")
     config = hyper_parameters.get("config") if isinstance(hyper_parameters, Mapping) else None
-    return isinstance(config, Mapping) and all(section in config for section in CONFIG_SECTIONS)
+    if not isinstance(config, Mapping) or not all(section in config for section in CONFIG_SECTIONS):
+        raise UserError(f"{where}: is not a checkpoint of this project (it carries no configuration)")
 
 
 def checkpoint_config(checkpoint: Mapping[str, Any]) -> dict[str, Any]:

@@ -9,7 +9,14 @@ from pytorch_lightning.callbacks import LearningRateMonitor, ModelCheckpoint
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from apot_lit.build import build_datamodule
-from apot_lit.checkpoint import checkpoint_config, load_checkpoint, load_network, network_state, read_file
+from apot_lit.checkpoint import (
+    checkpoint_config,
+    load_checkpoint,
+    load_network,
+    network_state,
+    read_file,
+    require_config,
+)
 from apot_lit.classifier import QuantClassifier
 from apot_lit.config import build_all
 from apot_lit.data.mnist import MAX_SEED
@@ -129,7 +136,8 @@ def _load_start(classifier: QuantClassifier, config: dict[str, Any]) -> None:
         if is_reference(checkpoint):
             state = reference_state(checkpoint)
         else:
-            state = network_state(load_checkpoint(config["init_from"], "init_from"))
+            require_config(checkpoint, where)
+            state = network_state(checkpoint)
         load_network(classifier.network, state, where, allow_alphas=True)
 
 

@@ -8,7 +8,7 @@ import pytorch_lightning as pl
 from torch import Tensor
 
 from apot_lit.build import build_datamodule
-from apot_lit.checkpoint import checkpoint_config, load_checkpoint, load_network, network_state, read_file
+from apot_lit.checkpoint import checkpoint_config, load_network, network_state, read_file, require_config
 from apot_lit.classifier import QuantClassifier
 from apot_lit.errors import UserError
 from apot_lit.interop.reference import is_reference, reference_config, reference_state
@@ -117,7 +117,7 @@ def _checkpoint_contents(config: dict[str, Any]) -> tuple[dict[str, Any], dict[s
     if is_reference(checkpoint):
         trained = reference_config(checkpoint, model, quant["bit"], quant["power"], where)
         return trained, reference_state(checkpoint)
-    checkpoint = load_checkpoint(config["ckpt_path"])
+    require_config(checkpoint, where)
     trained = checkpoint_config(checkpoint)
     if model is not None or quant["bit"] is not None:
         given = f"model={trained['model']['name']} quant.bit={trained['quant']['bit']}"

@@ -26,6 +26,16 @@ class Outcome:
     out: str
     err: str
 
+    def assert_refused(self, parts: list[str]) -> None:
+        """The script said what is wrong in one line that holds these parts, and exited with 2."""
+        assert self.code == 2, self.err
+        lines = self.err.strip().splitlines()
+        assert len(lines) == 1, self.err
+        assert lines[0].startswith("error: ")
+        for part in parts:
+            assert part in lines[0]
+        assert "Traceback" not in self.out
+
 
 @pytest.fixture
 def run_script(
