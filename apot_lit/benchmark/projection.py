@@ -9,7 +9,7 @@ from torch import Tensor
 
 from apot_lit.benchmark.setting import STANDARD_BIT, Setting
 from apot_lit.benchmark.timing import ratio, summary
-from apot_lit.quant.functional import half_grid_table, project, projection_unit
+from apot_lit.quant.functional import half_grid_table, projection_unit, quantize_codes
 from apot_lit.quant.levels import LevelSet, level_set
 
 ALPHA = 6.0
@@ -27,7 +27,7 @@ def variants(levels: LevelSet, device: torch.device) -> dict[str, Projection]:
         device: where the activations lie.
 
     Returns:
-        Name to function from activations to float32 codes: ``half_grid`` is the project's, ``distance_matrix``
+        Name to function from activations to float32 codes: ``half_grid`` is the quantisers', ``distance_matrix``
         compares with every level, ``bucketize`` searches among the midpoints.
     """
     unit = projection_unit(levels)
@@ -35,10 +35,11 @@ def variants(levels: LevelSet, device: torch.device) -> dict[str, Projection]:
     table = None if table is None else table.to(device)
     codes = torch.tensor(levels.codes, dtype=torch.float32, device=device)
     values = codes * (ALPHA / unit)
+    alpha = torch.tensor(ALPHA, device=device)
     midpoints = (codes[1:] + codes[:-1]) * (ALPHA / (2 * unit))
 
     def half_grid(x: Tensor) -> Tensor:
-        return project(x * (2 * unit / ALPHA), levels.bits, table, unit, signed=False)
+        return quantize_codes(x, alpha, levels, signed=False, table=table)[0]
 
     def distance_matrix(x: Tensor) -> Tensor:
         return codes[(x.unsqueeze(-1) - values).abs().argmin(-1)]

@@ -1,11 +1,54 @@
 """Float ResNets for 28x28 grey-scale images, built from torchvision's blocks; they know nothing of quantisation."""
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from torch import Tensor, nn
-from torchvision.models.resnet import BasicBlock, Bottleneck
+from torchvision.models import resnet
 
 Stem = Literal["reference", "small"]
+
+
+class BasicBlock(resnet.BasicBlock):
+    """torchvision's basic block with a module of its own for each ReLU.
+
+    Attributes:
+        feeds: names of inner ReLUs, each with the only layer that reads its output.
+    """
+
+    feeds: ClassVar = {"relu1": "conv2"}
+
+    def __init__(self, inplanes: int, planes: int, stride: int = 1, downsample: nn.Module | None = None) -> None:
+        super().__init__(inplanes, planes, stride, downsample)
+        self.relu1 = nn.ReLU(inplace=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Returns the block's output; it is not negative."""
+        y = self.bn2(self.conv2(self.relu1(self.bn1(self.conv1(x)))))
+        y += x if self.downsample is None else self.downsample(x)
+        return self.relu(y)
+
+
+class Bottleneck(resnet.Bottleneck):
+    """torchvision's bottleneck with a module of its own for each ReLU.
+
+    Attributes:
+        feeds: names of inner ReLUs, each with the only layer that reads its output.
+    """
+
+    feeds: ClassVar = {"relu1": "conv2", "relu2": "conv3"}
+
+    def __init__(self, inplanes: int, planes: int, stride: int = 1, downsample: nn.Module | None = None) -> None:
+        super().__init__(inplanes, planes, stride, downsample)
+        self.relu1 = nn.ReLU(inplace=True)
+        self.relu2 = nn.ReLU(inplace=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Returns the block's output; it is not negative."""
+        y = self.relu2(self.bn2(self.conv2(self.relu1(self.bn1(self.conv1(x))))))
+        y = self.bn3(self.conv3(y))
+        y += x if self.downsample is None else self.downsample(x)
+        return self.relu(y)
+
 
 ARCHITECTURES: dict[str, tuple[type[BasicBlock | Bottleneck], tuple[int, int, int, int]]] = {
     "resnet10": (BasicBlock, (1, 1, 1, 1)),

@@ -13,7 +13,7 @@ Scalar = Tensor | float
 
 def scalar(value: Tensor) -> Scalar:
     """Reads a scalar tensor where reading is free: not on a GPU, where it waits, nor while a graph is captured."""
-    if value.dim() == 0 and value.device.type == "cpu" and not torch.compiler.is_compiling():
+    if not torch.compiler.is_compiling() and value.is_cpu and value.dim() == 0:
         return value.item()
     return value.detach()
 
@@ -38,12 +38,12 @@ def positive_alpha(raw: Tensor) -> Scalar:
     """
     value = scalar(raw)
     if isinstance(value, float):
-        return max(value, ALPHA_MIN**2 / (2 * ALPHA_MIN - min(max(value, _RAW_MIN), ALPHA_MIN)))
+        return value if value >= ALPHA_MIN else ALPHA_MIN**2 / (2 * ALPHA_MIN - max(value, _RAW_MIN))
     return torch.maximum(value, ALPHA_MIN**2 / (2 * ALPHA_MIN - value.clamp(min=_RAW_MIN, max=ALPHA_MIN)))
 
 
 def positive_alpha_slope(alpha: Scalar) -> Scalar:
     """Derivative of `positive_alpha` with respect to `raw`, from its value: ``min(1, alpha / ALPHA_MIN) ** 2``."""
     if isinstance(alpha, float):
-        return min(1.0, alpha / ALPHA_MIN) ** 2
+        return 1.0 if alpha >= ALPHA_MIN else (alpha / ALPHA_MIN) ** 2
     return (alpha / ALPHA_MIN).clamp(max=1).square()

@@ -24,7 +24,8 @@ def quantize_model(model: nn.Module, spec: QuantSpec, input_step: float | None =
 
     The first and the last of these layers, in order of registration, keep 8-bit (``spec.first_bit``,
     ``spec.last_bit``) uniform weights and an unquantised input; all others quantise weight and own input. Inputs are
-    taken as unsigned: values below 0 are clipped, as after a ReLU. Parameters are copied, never re-initialised.
+    taken as unsigned: values below 0 are clipped, as after a ReLU; a block that tells in ``feeds`` which of its ReLUs
+    feed one layer alone loses those that this makes superfluous. Parameters are copied, never re-initialised.
     Quantisation happens in the layers' forward: code that reads ``layer.weight`` past it, as the fast path of
     `torch.nn.TransformerEncoderLayer` in evaluation does, computes in full precision.
 
@@ -55,7 +56,11 @@ def quantize_model(model: nn.Module, spec: QuantSpec, input_step: float | None =
         weight_quantizer, act_quantizer = _quantizers(layer, layers, spec, input_step)
         quantized: Any = _QUANTIZED[type(layer)]
         replacements[layer] = quantized.from_float(layer, weight_quantizer, act_quantizer)
-    return _replace(model, lambda module: replacements.get(module, module))
+    model = _replace(model, lambda module: replacements.get(module, module))
+    for block, relu, layer in _fed_layers(model):
+        if isinstance(layer.act_quantizer, ActivationQuantizer):  # clips at 0 itself, with the same gradient
+            setattr(block, relu, nn.Identity())
+    return model
 
 
 def dequantize_model(model: nn.Module) -> nn.Module:
@@ -63,9 +68,10 @@ def dequantize_model(model: nn.Module) -> nn.Module:
 
     The inverse of `quantize_model` up to the clipping thresholds, which are dropped.
     """
-    return _replace(
-        copy.deepcopy(model), lambda module: module.to_float() if isinstance(module, QuantLayer) else module
-    )
+    model = copy.deepcopy(model)
+    for block, relu, _ in _fed_layers(model):
+        setattr(block, relu, nn.ReLU(inplace=True))
+    return _replace(model, lambda module: module.to_float() if isinstance(module, QuantLayer) else module)
 
 
 def quant_layers(model: nn.Module) -> Iterator[tuple[str, QuantLayer]]:
@@ -92,6 +98,14 @@ def clipping_thresholds(model: nn.Module) -> dict[str, dict[str, float]]:
         if learned:
             thresholds[name] = learned
     return thresholds
+
+
+def _fed_layers(model: nn.Module) -> Iterator[tuple[nn.Module, str, QuantLayer]]:
+    """Blocks, the names of their ReLUs that one quantised layer alone reads, and that layer."""
+    for block in model.modules():
+        for relu, layer in getattr(block, "feeds", {}).items():
+            if isinstance(getattr(block, layer), QuantLayer):
+                yield block, relu, getattr(block, layer)
 
 
 def _quantizers(

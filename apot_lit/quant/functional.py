@@ -14,10 +14,11 @@ from torch import Tensor
 
 from apot_lit.quant.alpha import Scalar, positive_alpha, positive_alpha_slope
 from apot_lit.quant.levels import LevelSet
+from apot_lit.quant.native import JUST_ABOVE_ONE, NativeCodes, Settings, is_usable
+from apot_lit.quant.normalize import normalize_weight
 
 MAX_TABLE_DENOMINATOR = 4096  # APoT needs 3840 at 8 bits; plain powers of two outgrow any table (2^254)
 
-_JUST_ABOVE_ONE = 1 + 2.0**-23  # float32 successor of 1: "x < this" is "x <= 1"
 _FLOAT32_TINY_EXPONENT = -126
 
 
@@ -126,7 +127,7 @@ class _QuantizeCodes(torch.autograd.Function):
     def backward(ctx: Any, grad_codes: Tensor) -> tuple[Tensor | None, ...]:
         half, codes = ctx.saved_tensors
         alpha = ctx.alpha
-        upper = 2 * ctx.unit * _JUST_ABOVE_ONE
+        upper = 2 * ctx.unit * JUST_ABOVE_ONE
         inside = torch.ops.aten.hardtanh_backward(grad_codes, half, -upper if ctx.signed else 0.0, upper)
         grad_alpha = None
         if ctx.needs_input_grad[1]:
@@ -147,6 +148,7 @@ def quantize_codes(
     *,
     signed: bool,
     table: Tensor | None,
+    normalize: bool = False,
     straight_through: bool = False,
     grad_scale: float = 1.0,
 ) -> tuple[Tensor, Scalar]:
@@ -166,6 +168,7 @@ def quantize_codes(
         levels: level set of the magnitudes.
         signed: weights (True) or activations (False).
         table: ``half_grid_table(levels, signed)``, on the device of `x`.
+        normalize: quantise `normalize_weight` of `x`.
         straight_through: pass gradients to `x` outside the clip as well (2-bit weights).
         grad_scale: factor on the gradient of alpha.
 
@@ -175,9 +178,15 @@ def quantize_codes(
     """
     unit = projection_unit(levels)
     alpha = positive_alpha(raw_alpha)
-    codes: Tensor = _QuantizeCodes.apply(
-        x.float(), raw_alpha, alpha, table, levels.bits, unit, signed, straight_through, grad_scale
-    )
+    codes: Tensor
+    if is_usable(x) and isinstance(alpha, float) and (table is not None or levels.scheme == "uniform"):
+        settings = Settings(alpha, unit, signed, straight_through, grad_scale, normalize)
+        codes = NativeCodes.apply(x, raw_alpha, table, settings)
+    else:
+        x = normalize_weight(x.float()) if normalize else x.float()
+        codes = _QuantizeCodes.apply(
+            x, raw_alpha, alpha, table, levels.bits, unit, signed, straight_through, grad_scale
+        )
     return codes, alpha / unit
 
 

@@ -8,7 +8,6 @@ from torch import Tensor, nn
 from apot_lit.quant.alpha import Scalar, positive_alpha, scalar
 from apot_lit.quant.functional import half_grid_table, projection_unit, quantize_codes, round_codes
 from apot_lit.quant.levels import LevelSet
-from apot_lit.quant.normalize import normalize_weight
 
 _SMALLEST = 1e-30
 
@@ -122,11 +121,12 @@ class WeightQuantizer(_ClippingQuantizer):
     def forward(self, weight: Tensor) -> Codes:
         """Returns codes -unit to unit and their scale."""
         codes, scale = quantize_codes(
-            normalize_weight(weight) if self.normalize else weight,
+            weight,
             self.raw_alpha,
             self.levels,
             signed=True,
             table=self.table,
+            normalize=self.normalize,
             straight_through=self.levels.bits == 1,
             grad_scale=self.grad_scale,
         )

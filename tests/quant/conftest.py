@@ -1,6 +1,8 @@
 import pytest
 import torch
 
+from apot_lit.quant import native
+
 
 @pytest.fixture(autouse=True, scope="package")
 def one_thread():
@@ -9,3 +11,15 @@ def one_thread():
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
+
+
+@pytest.fixture(autouse=True, scope="package", params=["compiled loops", "tensor operations"])
+def way(request):
+    """Everything about quantisers holds for both ways of computing them on the CPU."""
+    patch = pytest.MonkeyPatch()
+    if request.param == "tensor operations":
+        patch.setattr(native, "load", lambda: None)
+    elif native.load() is None:
+        pytest.skip("no C compiler here")
+    yield request.param
+    patch.undo()
