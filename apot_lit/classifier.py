@@ -11,6 +11,7 @@ from torchmetrics import MeanMetric
 from torchmetrics.classification import MulticlassAccuracy, MulticlassConfusionMatrix
 
 from apot_lit.build import build_datamodule, build_network
+from apot_lit.distillation import Distillation
 from apot_lit.optim import build_optimizer, build_scheduler
 
 NUM_CLASSES = 10
@@ -28,6 +29,7 @@ class QuantClassifier(pl.LightningModule):
         config: plain mapping with the sections ``model``, ``quant``, ``data``, ``optimizer``, ``scheduler`` and the
             key ``seed``; everything else in it is carried along.
         network: a network to use in place of the one that the sections ``model`` and ``quant`` describe.
+        distillation: a teacher to learn from besides the labels; no part of checkpoints.
 
     Shape:
         images ``[N, 1, 28, 28]``, normalised, to logits ``[N, 10]``.
@@ -36,7 +38,12 @@ class QuantClassifier(pl.LightningModule):
         UserError: for a value in `config` outside what is allowed.
     """
 
-    def __init__(self, config: Mapping[str, Any], network: nn.Module | None = None) -> None:
+    def __init__(
+        self,
+        config: Mapping[str, Any],
+        network: nn.Module | None = None,
+        distillation: Distillation | None = None,
+    ) -> None:
         super().__init__()
         self.save_hyperparameters("config", logger=False)
         self.config = config
@@ -44,7 +51,9 @@ class QuantClassifier(pl.LightningModule):
             input_step = build_datamodule(config["data"], config["seed"]).input_step
             network = build_network(config["model"], config["quant"], input_step)
         self.network = network
+        self.distillation = distillation
         self._memory_format = torch.contiguous_format
+        self._compile_mode: str | None = None
         self._compiled: Callable[[Tensor], Tensor] | None = None
         self.train_loss, self.val_loss, self.test_loss = MeanMetric(), MeanMetric(), MeanMetric()
         self.train_accuracy, self.val_accuracy, self.test_accuracy = (
@@ -72,14 +81,16 @@ class QuantClassifier(pl.LightningModule):
         Args:
             mode: of `torch.compile`.
         """
-        self._compiled = torch.compile(self.forward, mode=mode, dynamic=False)
+        self._compile_mode = mode
 
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:
-        """Returns the mean cross entropy of a batch."""
+        """Returns the loss of a batch: its mean cross entropy, with that of a teacher if there is one."""
         images, labels = batch
         full = len(labels) == self.config["data"]["batch_size"]
-        logits = self._compiled(images) if full and self._compiled is not None else self(images)
+        logits = self._training_forward()(images) if full else self(images)
         loss = F.cross_entropy(logits, labels)
+        if self.distillation is not None:
+            loss = self.distillation.loss(images, logits, loss)
         self.train_loss.update(loss.detach(), labels.numel())
         self.train_accuracy.update(logits.detach(), labels)
         if self.trainer.global_step % self.trainer.log_every_n_steps == 0:  # type: ignore[attr-defined]
@@ -116,6 +127,12 @@ class QuantClassifier(pl.LightningModule):
         total_steps = int(self.trainer.estimated_stepping_batches)
         scheduler = build_scheduler(optimizer, self.config["scheduler"], total_steps, self.trainer.max_epochs or 0)
         return {"optimizer": optimizer, "lr_scheduler": scheduler}
+
+    def _training_forward(self) -> Callable[[Tensor], Tensor]:
+        """What computes the logits of full batches; compiled only now, since a compiled function can't be copied."""
+        if self._compile_mode is not None and self._compiled is None:
+            self._compiled = torch.compile(self.forward, mode=self._compile_mode, dynamic=False)
+        return self if self._compiled is None else self._compiled
 
     def _evaluate(self, batch: Batch, loss: MeanMetric, accuracy: MulticlassAccuracy) -> Tensor:
         images, labels = batch

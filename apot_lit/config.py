@@ -41,29 +41,35 @@ class DataConfig:
     mean: float = 33 / 255
     std: float = 0.3081
     flip: bool = False
+    rotate: float = 0.0
+    translate: float = 0.0
+    zoom: float = 0.0
+    shear: float = 0.0
 
 
 @dataclass
 class SGDConfig:
-    """Options of `torch.optim.SGD`, and rates of the clipping thresholds (null: the same as the weights')."""
+    """Options of `torch.optim.SGD`, and rates of parameters of another kind (null: the same as the weights')."""
 
     name: str = "sgd"
     lr: float = 0.01
     momentum: float = 0.9
     nesterov: bool = False
     weight_decay: float = 1e-4
+    norm_weight_decay: float | None = None
     alpha_lr: float | None = None
     alpha_weight_decay: float | None = None
 
 
 @dataclass
 class AdamWConfig:
-    """Options of `torch.optim.AdamW`, and rates of the clipping thresholds (null: the same as the weights')."""
+    """Options of `torch.optim.AdamW`, and rates of parameters of another kind (null: the same as the weights')."""
 
     name: str = "adamw"
     lr: float = 1e-3
     betas: tuple[float, float] = (0.9, 0.999)
     weight_decay: float = 0.01
+    norm_weight_decay: float | None = None
     alpha_lr: float | None = None
     alpha_weight_decay: float | None = None
 
@@ -86,9 +92,10 @@ class MultiStepConfig:
 
 @dataclass
 class CosineConfig:
-    """Cosine from the optimizer's learning rate to `min_lr` over the whole training."""
+    """Linear warm-up, then cosine from the optimizer's learning rate to `min_lr` over the rest of the training."""
 
     name: str = "cosine"
+    warmup_epochs: float = 0.0
     min_lr: float = 0.0
 
 
@@ -157,6 +164,9 @@ class TrainConfig(FitConfig):
 
     ckpt_path: str | None = None
     init_from: str | None = None
+    distill_from: str | None = None
+    distill_weight: float = 0.5
+    distill_temperature: float = 4.0
     model: ModelConfig = field(default_factory=ModelConfig)
     quant: QuantConfig = field(default_factory=QuantConfig)
     trainer: TrainerConfig = field(default_factory=TrainerConfig)

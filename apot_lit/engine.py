@@ -20,6 +20,7 @@ from apot_lit.checkpoint import (
 from apot_lit.classifier import QuantClassifier
 from apot_lit.config import build_all
 from apot_lit.data.mnist import MAX_SEED
+from apot_lit.distillation import load_distillation
 from apot_lit.errors import Interrupted, UserError
 from apot_lit.evaluation import evaluate_split
 from apot_lit.interop.reference import is_reference, reference_state
@@ -50,7 +51,7 @@ def train(config: dict[str, Any]) -> dict[str, Any]:
     pl.seed_everything(config["seed"], workers=True, verbose=False)
     output_dir = Path(config["paths"]["output_dir"])
     datamodule = build_datamodule(config["data"], config["seed"])
-    classifier = QuantClassifier(config)
+    classifier = QuantClassifier(config, distillation=load_distillation(config))
     _load_start(classifier, config)
     prepare(classifier, config["trainer"])
     loggers = build_all(config["logger"])

@@ -5,7 +5,15 @@ from typing import Any
 
 from torch import nn
 from torch.optim import SGD, AdamW, Optimizer
-from torch.optim.lr_scheduler import ConstantLR, CosineAnnealingLR, LRScheduler, MultiStepLR, OneCycleLR
+from torch.optim.lr_scheduler import (
+    ConstantLR,
+    CosineAnnealingLR,
+    LinearLR,
+    LRScheduler,
+    MultiStepLR,
+    OneCycleLR,
+    SequentialLR,
+)
 
 from apot_lit.errors import UserError
 
@@ -14,35 +22,47 @@ SCHEDULERS = ("constant", "multistep", "cosine", "onecycle")
 
 
 def parameter_groups(
-    model: nn.Module, lr: float, weight_decay: float, alpha_lr: float | None, alpha_weight_decay: float | None
+    model: nn.Module,
+    lr: float,
+    weight_decay: float,
+    norm_weight_decay: float | None,
+    alpha_lr: float | None,
+    alpha_weight_decay: float | None,
 ) -> list[dict[str, Any]]:
-    """Splits the parameters into clipping thresholds and all others.
+    """Splits the parameters into weights, those of normalisation layers with all biases, and clipping thresholds.
 
     Args:
         model: a network, quantised or not.
-        lr: learning rate of the others.
-        weight_decay: weight decay of the others.
+        lr: learning rate of all but clipping thresholds.
+        weight_decay: weight decay of the weights.
+        norm_weight_decay: weight decay of batch norms and biases; None for `weight_decay`.
         alpha_lr: learning rate of clipping thresholds; None for `lr`.
         alpha_weight_decay: weight decay of clipping thresholds; None for `weight_decay`.
 
     Returns:
-        One or two groups for an optimizer, named ``weights`` and ``alphas``.
+        One to three groups for an optimizer, named ``weights``, ``norms`` and ``alphas``.
     """
-    alphas: list[nn.Parameter] = []
-    others: list[nn.Parameter] = []
-    for name, parameter in model.named_parameters():
-        (alphas if name.rpartition(".")[2] == "raw_alpha" else others).append(parameter)
-    groups: list[dict[str, Any]] = [{"name": "weights", "params": others, "lr": lr, "weight_decay": weight_decay}]
-    if alphas:
-        groups.append(
-            {
-                "name": "alphas",
-                "params": alphas,
-                "lr": lr if alpha_lr is None else alpha_lr,
-                "weight_decay": weight_decay if alpha_weight_decay is None else alpha_weight_decay,
-            }
-        )
-    return groups
+
+    def group_of(name: str, parameter: nn.Parameter) -> str:
+        if name.rpartition(".")[2] == "raw_alpha":
+            return "alphas"
+        return "norms" if parameter.dim() <= 1 else "weights"
+
+    def or_weights(value: float | None, of_weights: float) -> float:
+        return of_weights if value is None else value
+
+    groups: list[dict[str, Any]] = [
+        {"name": "weights", "lr": lr, "weight_decay": weight_decay},
+        {"name": "norms", "lr": lr, "weight_decay": or_weights(norm_weight_decay, weight_decay)},
+        {
+            "name": "alphas",
+            "lr": or_weights(alpha_lr, lr),
+            "weight_decay": or_weights(alpha_weight_decay, weight_decay),
+        },
+    ]
+    for group in groups:
+        group["params"] = [p for name, p in model.named_parameters() if group_of(name, p) == group["name"]]
+    return [group for group in groups if group["params"]]
 
 
 def build_optimizer(model: nn.Module, config: Mapping[str, Any]) -> Optimizer:
@@ -55,11 +75,11 @@ def build_optimizer(model: nn.Module, config: Mapping[str, Any]) -> Optimizer:
     name = options.pop("name")
     if name not in OPTIMIZERS:
         raise UserError(f"optimizer.name={name}: must be one of {', '.join(OPTIMIZERS)}")
-    group_keys = ("lr", "weight_decay", "alpha_lr", "alpha_weight_decay")
+    group_keys = ("lr", "weight_decay", "norm_weight_decay", "alpha_lr", "alpha_weight_decay")
     for key in group_keys:
-        if options[key] is not None and not 0 <= options[key] < float("inf"):
+        if options.get(key) is not None and not 0 <= options[key] < float("inf"):
             raise UserError(f"optimizer.{key}={options[key]}: must be a finite number of at least 0")
-    groups = parameter_groups(model, *(options.pop(key) for key in group_keys))
+    groups = parameter_groups(model, *(options.pop(key, None) for key in group_keys))
     try:
         # Fused: one kernel for all parameters in place of several operations for each of hundreds.
         return OPTIMIZERS[name](groups, **options, fused=True)
@@ -88,7 +108,7 @@ def build_scheduler(optimizer: Optimizer, config: Mapping[str, Any], total_steps
         elif name == "multistep":
             scheduler, interval = MultiStepLR(optimizer, **options), "epoch"
         elif name == "cosine":
-            scheduler, interval = CosineAnnealingLR(optimizer, T_max=total_steps, eta_min=options["min_lr"]), "step"
+            scheduler, interval = _warmup_and_cosine(optimizer, total_steps, max_epochs, **options), "step"
         elif name == "onecycle":
             peaks = [group["lr"] for group in optimizer.param_groups]
             scheduler, interval = OneCycleLR(optimizer, max_lr=peaks, total_steps=total_steps, **options), "step"
@@ -97,3 +117,16 @@ def build_scheduler(optimizer: Optimizer, config: Mapping[str, Any], total_steps
     except (ValueError, ZeroDivisionError) as error:
         raise UserError(f"scheduler={name}: {error} (training has {max_epochs} epochs)") from error
     return {"scheduler": scheduler, "interval": interval}
+
+
+def _warmup_and_cosine(
+    optimizer: Optimizer, total_steps: int, max_epochs: int, min_lr: float, warmup_epochs: float = 0.0
+) -> LRScheduler:
+    if not 0 <= warmup_epochs < max_epochs:
+        raise UserError(f"scheduler.warmup_epochs={warmup_epochs}: must be from 0 to less than trainer.max_epochs")
+    warmup_steps = round(warmup_epochs * total_steps / max_epochs)
+    cosine = CosineAnnealingLR(optimizer, T_max=total_steps - warmup_steps, eta_min=min_lr)
+    if warmup_steps == 0:
+        return cosine
+    warmup = LinearLR(optimizer, start_factor=1 / (warmup_steps + 1), total_iters=warmup_steps)
+    return SequentialLR(optimizer, [warmup, cosine], milestones=[warmup_steps])

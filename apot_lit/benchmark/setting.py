@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from apot_lit.benchmark.timing import Timer
 from apot_lit.build import build_datamodule, build_network
+from apot_lit.data.augment import Augmentation
 from apot_lit.data.embedded import SET_SIZES, OfficialSet, load_idx_pair
 from apot_lit.data.loader import BatchLoader, Normalisation
 from apot_lit.errors import UserError
@@ -54,7 +55,9 @@ class Setting:
         """The project's loader of the first images of an official set; flips them in training."""
         images, labels = self.images(split, count)
         indices = torch.arange(count, device=self.device)
-        return BatchLoader(images, labels, indices, batch_size, self.normalisation, train=train, flip=train)
+        return BatchLoader(
+            images, labels, indices, batch_size, self.normalisation, train=train, augmentation=Augmentation(flip=train)
+        )
 
     def network(self, model: str, scheme: str, bit: int = STANDARD_BIT) -> nn.Module:
         """A network of the configured width on the device, with the same initial weights every time."""

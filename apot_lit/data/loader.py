@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from apot_lit.data.augment import random_horizontal_flip
+from apot_lit.data.augment import Augmentation
 
 _SHUFFLE_STREAM, _AUGMENT_STREAM = 0, 1
 
@@ -82,7 +82,7 @@ class BatchLoader:
         batch_size: Images per batch on each rank, at least 1; the last batch may be smaller.
         normalisation: Applied to every batch.
         train: Whether to shuffle; otherwise the images come in the order of `indices`.
-        flip: Whether to mirror each image with probability 1/2; only in training.
+        augmentation: Applied to every batch; only in training.
         seed: From 0 to 2**32 - 1.
         epoch: Called when the first batch of an epoch is taken, to learn the number of the epoch.
         rank: Of this process, from 0 to `world_size - 1`.
@@ -101,7 +101,7 @@ class BatchLoader:
         normalisation: Normalisation,
         *,
         train: bool = False,
-        flip: bool = False,
+        augmentation: Augmentation = Augmentation(),  # noqa: B008 - immutable
         seed: int = 0,
         epoch: Callable[[], int] = lambda: 0,
         rank: int = 0,
@@ -113,7 +113,7 @@ class BatchLoader:
         self.batch_size = batch_size
         self.normalisation = normalisation
         self.train = train
-        self.flip = flip
+        self.augmentation = augmentation
         self.seed = seed
         self.epoch = epoch
         self.rank = rank
@@ -143,9 +143,9 @@ class BatchLoader:
         for batch in range(self._take_start(epoch), len(self)):
             picked = order[batch * self.batch_size : (batch + 1) * self.batch_size]
             images = self.images[picked]
-            if self.train and self.flip:
+            if self.train and self.augmentation:
                 # Seeded by batch, so that resuming within an epoch needs no replay.
-                images = random_horizontal_flip(images, self._generator(_AUGMENT_STREAM, epoch, self.rank, batch))
+                images = self.augmentation(images, self._generator(_AUGMENT_STREAM, epoch, self.rank, batch))
             self._position = {"epoch": epoch, "batch": batch + 1}
             yield self.normalisation(images), self.labels[picked]
 

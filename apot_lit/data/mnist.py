@@ -10,6 +10,7 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
+from apot_lit.data.augment import Augmentation
 from apot_lit.data.embedded import SET_SIZES, OfficialSet, has_embedded_files, load_idx_pair
 from apot_lit.data.loader import BatchLoader, Normalisation
 from apot_lit.errors import UserError
@@ -38,6 +39,10 @@ class MNISTDataModule(pl.LightningDataModule):
             integer pixel 33, so that a first layer can compute in integers.
         std: See `mean`; positive. The default is the standard deviation of all training pixels.
         flip: Whether to mirror each training image with probability 1/2.
+        rotate: Largest angle of a random rotation of each training image in degrees, from 0 to 180.
+        translate: Largest random shift of each training image in pixels, from 0 to 28.
+        zoom: Training images are scaled by a random factor from `1 - zoom` to `1 + zoom`; from 0 to 0.9.
+        shear: Largest angle of a random horizontal shear of each training image in degrees, from 0 to 80.
         seed: Of the order of training images and of their augmentation, from 0 to 2**32 - 1.
 
     Attributes:
@@ -59,6 +64,10 @@ class MNISTDataModule(pl.LightningDataModule):
         mean: float = 33 / 255,
         std: float = 0.3081,
         flip: bool = False,
+        rotate: float = 0.0,
+        translate: float = 0.0,
+        zoom: float = 0.0,
+        shear: float = 0.0,
         seed: int = 0,
     ) -> None:
         super().__init__()
@@ -76,12 +85,20 @@ class MNISTDataModule(pl.LightningDataModule):
             raise UserError(f"data.std={std}: must be a positive number")
         if not isinstance(flip, bool):
             raise UserError(f"data.flip={flip}: must be true or false")
+        for name, value, high in (
+            ("rotate", rotate, 180),
+            ("translate", translate, 28),
+            ("zoom", zoom, 0.9),
+            ("shear", shear, 80),
+        ):
+            if not (_is_finite(value) and 0 <= value <= high):
+                raise UserError(f"data.{name}={value}: must be a number from 0 to {high}")
 
         self.data_dir = Path(data_dir)
         self.batch_size = batch_size
         self.eval_batch_size = eval_batch_size
         self.split_seed = split_seed
-        self.flip = flip
+        self.augmentation = Augmentation(flip, rotate, translate, zoom, shear)
         self.seed = seed
         self.normalisation = Normalisation(mean, std)
         self.split_sizes: dict[Split, int] = {
@@ -177,7 +194,7 @@ class MNISTDataModule(pl.LightningDataModule):
             batch_size,
             self.normalisation,
             train=train,
-            flip=train and self.flip,
+            augmentation=self.augmentation,
             seed=self.seed,
             epoch=self._current_epoch,
             rank=0 if trainer is None else trainer.global_rank,

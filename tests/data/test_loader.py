@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from apot_lit.data.augment import Augmentation
 from apot_lit.data.loader import BatchLoader, Normalisation
 
 NORMALISATION = Normalisation(mean=33 / 255, std=0.3081)
@@ -91,7 +92,7 @@ def test_only_the_chosen_indices_are_visited() -> None:
 @pytest.mark.parametrize("flip", [False, True])
 def test_batches_are_a_function_of_seed_and_epoch(flip: bool) -> None:
     def batches(seed: int, epoch: int) -> list[tuple[Tensor, Tensor]]:
-        return list(make_loader(train=True, flip=flip, seed=seed, epoch=lambda: epoch))
+        return list(make_loader(train=True, augmentation=Augmentation(flip=flip), seed=seed, epoch=lambda: epoch))
 
     assert same(batches(1, 2), batches(1, 2))
     assert not same(batches(1, 2), batches(1, 3))
@@ -100,12 +101,13 @@ def test_batches_are_a_function_of_seed_and_epoch(flip: bool) -> None:
 
 
 def test_flips_only_in_training_and_only_if_asked_for() -> None:
-    def flipped(**options: Any) -> int:
-        return sum(int((images[:, 0, 0, 0] > images[:, 0, 0, 1]).sum()) for images, _ in make_loader(**options))
+    def flipped(flip: bool, train: bool) -> int:
+        loader = make_loader(train=train, augmentation=Augmentation(flip=flip))
+        return sum(int((images[:, 0, 0, 0] > images[:, 0, 0, 1]).sum()) for images, _ in loader)
 
-    assert flipped(flip=True, train=False) == 0
-    assert flipped(flip=False, train=True) == 0
-    assert 10 < flipped(flip=True, train=True) < 40
+    assert flipped(True, train=False) == 0
+    assert flipped(False, train=True) == 0
+    assert 10 < flipped(True, train=True) < 40
 
 
 def test_global_generators_are_neither_read_nor_advanced() -> None:
@@ -114,7 +116,7 @@ def test_global_generators_are_neither_read_nor_advanced() -> None:
         np.random.seed(global_seed)  # noqa: NPY002
         random.seed(global_seed)
         before = torch.get_rng_state(), np.random.get_state()[1].tolist(), random.getstate()  # noqa: NPY002
-        result = list(make_loader(train=True, flip=True))
+        result = list(make_loader(train=True, augmentation=Augmentation(flip=True)))
         after = torch.get_rng_state(), np.random.get_state()[1].tolist(), random.getstate()  # noqa: NPY002
         assert torch.equal(before[0], after[0])
         assert before[1:] == after[1:]
@@ -159,7 +161,7 @@ def test_evaluation_shards_cover_every_image_once(world_size: int) -> None:
 
 def test_ranks_flip_independently() -> None:
     def flips(rank: int) -> list[bool]:
-        loader = make_loader(100, 100, train=True, flip=True, rank=rank, world_size=2)
+        loader = make_loader(100, 100, train=True, augmentation=Augmentation(flip=True), rank=rank, world_size=2)
         return [bool(image[0, 0, 0] > image[0, 0, 1]) for images, _ in loader for image in images]
 
     assert flips(0) != flips(1)
@@ -167,7 +169,7 @@ def test_ranks_flip_independently() -> None:
 
 def test_resuming_within_an_epoch() -> None:
     epoch = 3
-    options: dict[str, Any] = {"train": True, "flip": True, "epoch": lambda: epoch}
+    options: dict[str, Any] = {"train": True, "augmentation": Augmentation(flip=True), "epoch": lambda: epoch}
     whole = list(make_loader(**options))
     interrupted = make_loader(**options)
     iterator = iter(interrupted)
