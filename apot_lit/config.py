@@ -95,7 +95,7 @@ class CosineConfig:
     """Linear warm-up, then cosine from the optimizer's learning rate to `min_lr` over the rest of the training."""
 
     name: str = "cosine"
-    warmup_epochs: float = 0.0
+    warmup: float = 0.0
     min_lr: float = 0.0
 
 

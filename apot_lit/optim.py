@@ -108,7 +108,7 @@ def build_scheduler(optimizer: Optimizer, config: Mapping[str, Any], total_steps
         elif name == "multistep":
             scheduler, interval = MultiStepLR(optimizer, **options), "epoch"
         elif name == "cosine":
-            scheduler, interval = _warmup_and_cosine(optimizer, total_steps, max_epochs, **options), "step"
+            scheduler, interval = _warmup_and_cosine(optimizer, total_steps, **options), "step"
         elif name == "onecycle":
             peaks = [group["lr"] for group in optimizer.param_groups]
             scheduler, interval = OneCycleLR(optimizer, max_lr=peaks, total_steps=total_steps, **options), "step"
@@ -119,12 +119,10 @@ def build_scheduler(optimizer: Optimizer, config: Mapping[str, Any], total_steps
     return {"scheduler": scheduler, "interval": interval}
 
 
-def _warmup_and_cosine(
-    optimizer: Optimizer, total_steps: int, max_epochs: int, min_lr: float, warmup_epochs: float = 0.0
-) -> LRScheduler:
-    if not 0 <= warmup_epochs < max_epochs:
-        raise UserError(f"scheduler.warmup_epochs={warmup_epochs}: must be from 0 to less than trainer.max_epochs")
-    warmup_steps = round(warmup_epochs * total_steps / max_epochs)
+def _warmup_and_cosine(optimizer: Optimizer, total_steps: int, min_lr: float, warmup: float = 0.0) -> LRScheduler:
+    if not 0 <= warmup < 1:
+        raise UserError(f"scheduler.warmup={warmup}: must be from 0 to less than 1, a share of the training")
+    warmup_steps = round(warmup * total_steps)
     cosine = CosineAnnealingLR(optimizer, T_max=total_steps - warmup_steps, eta_min=min_lr)
     if warmup_steps == 0:
         return cosine

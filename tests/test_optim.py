@@ -38,17 +38,17 @@ def test_without_rates_of_their_own_all_groups_are_alike():
     ]
 
 
-@pytest.mark.parametrize("warmup_epochs", [0.0, 1.0, 2.5])
-def test_warmup_and_cosine(warmup_epochs):
+@pytest.mark.parametrize("warmup", [0.0, 0.1, 0.25])
+def test_warmup_and_cosine(warmup):
     epochs, steps = 10, 200
     optimizer = build_optimizer(
         nn.Linear(2, 2),
         {"name": "sgd", "lr": 0.3, "momentum": 0.9, "nesterov": True, "weight_decay": 0.0},
     )
-    config = {"name": "cosine", "warmup_epochs": warmup_epochs, "min_lr": 0.01}
+    config = {"name": "cosine", "warmup": warmup, "min_lr": 0.01}
     built = build_scheduler(optimizer, config, steps, epochs)
     assert built["interval"] == "step"
-    warm = round(warmup_epochs * steps / epochs)
+    warm = round(warmup * steps)
     for step in range(steps):
         if step < warm:
             expected = 0.3 * (1 + step * warm / warm) / (warm + 1)
@@ -59,9 +59,9 @@ def test_warmup_and_cosine(warmup_epochs):
         built["scheduler"].step()
 
 
-@pytest.mark.parametrize("warmup_epochs", [-1.0, 10.0, math.nan])
-def test_a_warmup_longer_than_the_training_is_refused(warmup_epochs):
+@pytest.mark.parametrize("warmup", [-0.1, 1.0, math.nan])
+def test_a_warmup_longer_than_the_training_is_refused(warmup):
     optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=0.1)
-    config = {"name": "cosine", "warmup_epochs": warmup_epochs, "min_lr": 0.0}
-    with pytest.raises(UserError, match=r"scheduler\.warmup_epochs=.*: must be from 0 to less than"):
+    config = {"name": "cosine", "warmup": warmup, "min_lr": 0.0}
+    with pytest.raises(UserError, match=r"scheduler\.warmup=.*: must be from 0 to less than 1"):
         build_scheduler(optimizer, config, 200, 10)

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from apot_lit.models import ARCHITECTURES, ResNet
-from apot_lit.quant import QuantSpec, quantize_model
+from apot_lit.quant import QuantSpec, dequantize_model, quantize_model
 from tests.quant.exact import gaussian
 
 DEPTHS = {  # expansion of the last convolution of a block, blocks per stage
@@ -185,3 +185,29 @@ def test_every_parameter_of_the_other_models_gets_a_gradient(name, bit, scheme):
 @pytest.mark.parametrize("name", DEPTHS)
 def test_every_parameter_gets_a_gradient(name, bit, scheme):
     check_gradients(name, bit, scheme)
+
+
+@pytest.mark.parametrize(("name", "absorbed"), [("resnet10", 4), ("resnet50", 32)])
+def test_blocks_lose_only_the_relus_that_quantisation_makes_superfluous(name, absorbed):
+    torch.manual_seed(0)
+    network = ResNet(name, width=4)
+    with_relus = quantize_model(network, QuantSpec(bit=3))
+    quantized = quantize_model(network, QuantSpec(bit=3))
+    blocks = [block for block in with_relus.modules() if hasattr(block, "feeds")]
+    relus = [(block, relu) for block in blocks for relu in block.feeds]
+    assert len(relus) == absorbed
+    for block, relu in relus:
+        assert isinstance(getattr(block, relu), nn.Identity)
+        setattr(block, relu, nn.ReLU())
+    images = gaussian(4 * 784, seed=1).view(4, 1, 28, 28)
+    outputs = []
+    for model in (quantized, with_relus):
+        output = model(images)
+        output.square().sum().backward()
+        outputs.append(output)
+    assert torch.equal(*outputs)
+    for one, other in zip(quantized.parameters(), with_relus.parameters(), strict=True):
+        torch.testing.assert_close(one.grad, other.grad)
+    for model in (dequantize_model(quantized), quantize_model(network, QuantSpec(bit=4, act_bit=32))):
+        blocks = [block for block in model.modules() if hasattr(block, "feeds")]
+        assert all(isinstance(getattr(block, relu), nn.ReLU) for block in blocks for relu in block.feeds)
