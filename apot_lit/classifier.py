@@ -25,6 +25,10 @@ class QuantClassifier(pl.LightningModule):
     The configuration is kept in every checkpoint as plain containers, so that
     ``QuantClassifier.load_from_checkpoint(path)`` rebuilds the network and ``torch.load(weights_only=True)`` reads it.
 
+    Attributes:
+        confusion: confusion matrix of the last test.
+        predictions: predicted classes of the last test, one tensor a batch, of this process alone.
+
     Args:
         config: plain mapping with the sections ``model``, ``quant``, ``data``, ``optimizer``, ``scheduler`` and the
             key ``seed``; everything else in it is carried along.
@@ -59,6 +63,7 @@ class QuantClassifier(pl.LightningModule):
         self.train_accuracy, self.val_accuracy, self.test_accuracy = (
             MulticlassAccuracy(NUM_CLASSES, average="micro", validate_args=False) for _ in range(3)
         )
+        self.predictions: list[Tensor] = []
         self.confusion = MulticlassConfusionMatrix(NUM_CLASSES, validate_args=False)
 
     def forward(self, images: Tensor) -> Tensor:
@@ -111,15 +116,18 @@ class QuantClassifier(pl.LightningModule):
 
     def test_step(self, batch: Batch, batch_index: int) -> None:
         """Adds a batch of whichever split is being tested to the metrics."""
-        self.confusion.update(self._evaluate(batch, self.test_loss, self.test_accuracy), batch[1])
+        logits = self._evaluate(batch, self.test_loss, self.test_accuracy)
+        self.confusion.update(logits, batch[1])
+        self.predictions.append(logits.argmax(1))
 
     def on_test_epoch_end(self) -> None:
         """Logs loss and accuracy of the split being tested; `confusion` stays readable until the next test."""
         self._log_epoch("test", self.test_loss, self.test_accuracy)
 
     def on_test_epoch_start(self) -> None:
-        """Starts a confusion matrix of its own for every test."""
+        """Starts a confusion matrix and a list of predictions of its own for every test."""
         self.confusion.reset()
+        self.predictions.clear()
 
     def configure_optimizers(self) -> Any:
         """Builds optimizer and scheduler as the configuration says."""

@@ -162,6 +162,7 @@ class FitConfig:
 class TrainConfig(FitConfig):
     """Configuration of train.py."""
 
+    recipe: str = "default"
     ckpt_path: str | None = None
     init_from: str | None = None
     distill_from: str | None = None

@@ -23,7 +23,10 @@ from apot_lit.data.mnist import MAX_SEED
 from apot_lit.distillation import load_distillation
 from apot_lit.errors import Interrupted, UserError
 from apot_lit.evaluation import evaluate_split
+from apot_lit.history import read_history
 from apot_lit.interop.reference import is_reference, reference_state
+from apot_lit.quant import clipping_thresholds
+from apot_lit.quant.histogram import weight_histogram
 from apot_lit.results import commit, hardware, percent, text_table, versions, write_json
 from apot_lit.trainers import build_trainer, prepare
 
@@ -82,6 +85,9 @@ def train(config: dict[str, Any]) -> dict[str, Any]:
         "config": config,
         "splits": datamodule.split_sizes,
         **scores,
+        "clipping_thresholds": clipping_thresholds(classifier.network),
+        "weight_histogram": weight_histogram(classifier.network),
+        "history": read_history(output_dir),
         "best_checkpoint": None if best is None else str(best),
         "epochs": epochs,
         "steps": steps,
@@ -182,6 +188,7 @@ def _scores(trainer: pl.Trainer, classifier: QuantClassifier, datamodule: Any) -
             evaluation = evaluate_split(trainer, classifier, datamodule, split)
             scores[f"{split}_accuracy"] = evaluation["accuracy"]
             scores[f"{split}_loss"] = evaluation["loss"]
+    scores |= {key: evaluation[key] for key in ("confusion", "misclassified")}  # of the test images
     return scores
 
 

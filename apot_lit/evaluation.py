@@ -5,11 +5,13 @@ from typing import Any
 
 import matplotlib
 import pytorch_lightning as pl
+import torch
 from torch import Tensor
 
 from apot_lit.build import build_datamodule
 from apot_lit.checkpoint import checkpoint_config, load_network, network_state, read_file, require_config
 from apot_lit.classifier import QuantClassifier
+from apot_lit.data.loader import BatchLoader
 from apot_lit.errors import UserError
 from apot_lit.interop.reference import is_reference, reference_config, reference_state
 from apot_lit.quant import clipping_thresholds
@@ -70,8 +72,9 @@ def evaluate_split(trainer: pl.Trainer, classifier: QuantClassifier, datamodule:
     """Runs a network over one split, in order and without augmentation.
 
     Returns:
-        ``accuracy`` (0 to 1), mean ``loss``, ``images``, ``class_accuracy`` (one per class) and ``confusion``, a
-        matrix of counts with a row per true class and a column per predicted one.
+        ``accuracy`` (0 to 1), mean ``loss``, ``images``, ``class_accuracy`` (one per class), ``confusion``, a
+        matrix of counts with a row per true class and a column per predicted one, and ``misclassified``: position
+        in the split, true and predicted class of every image that was (None if several processes share the split).
 
     Raises:
         UserError: if the split is empty.
@@ -86,7 +89,16 @@ def evaluate_split(trainer: pl.Trainer, classifier: QuantClassifier, datamodule:
         "images": sum(map(sum, confusion)),
         "class_accuracy": [row[label] / sum(row) if sum(row) else None for label, row in enumerate(confusion)],
         "confusion": confusion,
+        "misclassified": _misclassified(classifier, datamodule.eval_loader(split)),
     }
+
+
+def _misclassified(classifier: QuantClassifier, loader: BatchLoader) -> list[list[int]] | None:
+    if loader.world_size > 1:
+        return None
+    labels, predicted = loader.labels[loader.indices], torch.cat(classifier.predictions)
+    wrong = (labels != predicted).nonzero().flatten()
+    return torch.stack([wrong, labels[wrong], predicted[wrong]], dim=1).tolist()
 
 
 def draw_confusion(confusion: list[list[int]], path: Path) -> None:

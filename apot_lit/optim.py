@@ -126,5 +126,5 @@ def _warmup_and_cosine(optimizer: Optimizer, total_steps: int, min_lr: float, wa
     cosine = CosineAnnealingLR(optimizer, T_max=total_steps - warmup_steps, eta_min=min_lr)
     if warmup_steps == 0:
         return cosine
-    warmup = LinearLR(optimizer, start_factor=1 / (warmup_steps + 1), total_iters=warmup_steps)
-    return SequentialLR(optimizer, [warmup, cosine], milestones=[warmup_steps])
+    rising = LinearLR(optimizer, start_factor=1 / (warmup_steps + 1), total_iters=warmup_steps)
+    return SequentialLR(optimizer, [rising, cosine], milestones=[warmup_steps])

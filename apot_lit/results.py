@@ -4,6 +4,7 @@ import json
 import math
 import os
 import platform
+import re
 import subprocess
 from collections.abc import Mapping
 from importlib.metadata import version
@@ -14,6 +15,8 @@ import torch
 from tabulate import tabulate
 
 PACKAGES = ("torch", "torchvision", "pytorch-lightning", "torchmetrics", "hydra-core", "omegaconf")
+
+_INNERMOST_LIST = re.compile(r"\[[^][{}\"]*\]")  # of numbers: these need no line each
 
 
 def write_json(path: Path, content: Mapping[str, Any], root: str | Path) -> None:
@@ -26,7 +29,8 @@ def write_json(path: Path, content: Mapping[str, Any], root: str | Path) -> None
         root: the project's directory.
     """
     partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(json.dumps(_portable(content, str(root)), indent=2, allow_nan=False) + "\n")
+    text = json.dumps(_portable(content, str(root)), indent=2, allow_nan=False)
+    partial.write_text(_INNERMOST_LIST.sub(lambda found: " ".join(found[0].split()), text) + "\n")
     partial.replace(path)
 
 

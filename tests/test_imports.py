@@ -7,7 +7,19 @@ import pytest
 from tests.conftest import ROOT
 
 PACKAGE = ROOT / "apot_lit"
-QUANT_ORDER = ["levels", "spec", "alpha", "normalize", "native", "functional", "quantizers", "layers", "convert"]
+QUANT_ORDER = [
+    "levels",
+    "spec",
+    "alpha",
+    "normalize",
+    "native",
+    "functional",
+    "quantizers",
+    "layers",
+    "convert",
+    "histogram",
+    "initialize",
+]
 
 
 def imports(path):
