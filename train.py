@@ -1,4 +1,4 @@
-"""Trains a quantised network: ``python train.py model=resnet18 quant.bit=3 quant.power=0``."""
+"""Trains a quantised network, or with ``sweep=tables`` many: ``python train.py model=resnet18 quant.bit=3``."""
 
 from typing import Any
 
@@ -11,6 +11,11 @@ from apot_lit import cli
 @cli.job
 def main(config: dict[str, Any]) -> float | None:
     """Trains and returns the validation accuracy, which a Hydra sweeper may optimise."""
+    if config["sweep"] is not None and config["sweep"]["job"] is None:
+        from apot_lit.sweep import run_sweep
+
+        run_sweep(config, cli.task_overrides())
+        return None
     from apot_lit.engine import train  # late: Lightning takes seconds to import
 
     accuracy: float | None = train(config).get("val_accuracy")

@@ -72,11 +72,16 @@ def run(main: Callable[[], Any]) -> None:
             raise
         _print_error(explain(error))
         sys.exit(EXIT_USER_ERROR)
-    except KeyboardInterrupt:
-        _print_error("interrupted")
+    except KeyboardInterrupt as interruption:
+        _print_error(": ".join(["interrupted", *map(str, interruption.args)]))
         sys.exit(EXIT_INTERRUPTED)
     if _failed_jobs:
         sys.exit(EXIT_USER_ERROR)
+
+
+def task_overrides() -> list[str]:
+    """The overrides on the command line, those of Hydra itself left out."""
+    return list(HydraConfig.get().overrides.task)
 
 
 def explain(error: Exception) -> str:
@@ -123,7 +128,7 @@ def _print_interruption(last_checkpoint: Path | None) -> None:
     if last_checkpoint is None:
         _print_error("interrupted before the first checkpoint was written; nothing to resume from")
         return
-    overrides = list(HydraConfig.get().overrides.task)
+    overrides = task_overrides()
     if HydraConfig.get().mode == RunMode.MULTIRUN:
         overrides.append(f"hydra.run.dir={HydraConfig.get().runtime.output_dir}")
     kept = [override for override in overrides if not override.startswith(("ckpt_path=", "init_from="))]

@@ -11,6 +11,7 @@ from hydra.utils import instantiate
 from omegaconf import MISSING, DictConfig, OmegaConf
 
 from apot_lit.errors import UserError, unknown_key
+from apot_lit.optim_config import OPTIMIZER_SCHEMAS, SCHEDULER_SCHEMAS
 from apot_lit.quant.spec import QuantSpec
 
 # OmegaConf makes nodes of frozen dataclasses read-only, so the schema is a mutable twin of QuantSpec.
@@ -45,68 +46,6 @@ class DataConfig:
     translate: float = 0.0
     zoom: float = 0.0
     shear: float = 0.0
-
-
-@dataclass
-class SGDConfig:
-    """Options of `torch.optim.SGD`, and rates of parameters of another kind (null: the same as the weights')."""
-
-    name: str = "sgd"
-    lr: float = 0.01
-    momentum: float = 0.9
-    nesterov: bool = False
-    weight_decay: float = 1e-4
-    norm_weight_decay: float | None = None
-    alpha_lr: float | None = None
-    alpha_weight_decay: float | None = None
-
-
-@dataclass
-class AdamWConfig:
-    """Options of `torch.optim.AdamW`, and rates of parameters of another kind (null: the same as the weights')."""
-
-    name: str = "adamw"
-    lr: float = 1e-3
-    betas: tuple[float, float] = (0.9, 0.999)
-    weight_decay: float = 0.01
-    norm_weight_decay: float | None = None
-    alpha_lr: float | None = None
-    alpha_weight_decay: float | None = None
-
-
-@dataclass
-class ConstantConfig:
-    """A constant learning rate."""
-
-    name: str = "constant"
-
-
-@dataclass
-class MultiStepConfig:
-    """Options of `torch.optim.lr_scheduler.MultiStepLR`; milestones in epochs."""
-
-    name: str = "multistep"
-    milestones: list[int] = field(default_factory=lambda: [30, 60, 90])
-    gamma: float = 0.1
-
-
-@dataclass
-class CosineConfig:
-    """Linear warm-up, then cosine from the optimizer's learning rate to `min_lr` over the rest of the training."""
-
-    name: str = "cosine"
-    warmup: float = 0.0
-    min_lr: float = 0.0
-
-
-@dataclass
-class OneCycleConfig:
-    """Options of `torch.optim.lr_scheduler.OneCycleLR`; the peak is the optimizer's learning rate."""
-
-    name: str = "onecycle"
-    pct_start: float = 0.3
-    div_factor: float = 25.0
-    final_div_factor: float = 1e4
 
 
 @dataclass
@@ -159,6 +98,19 @@ class FitConfig:
 
 
 @dataclass
+class SweepConfig:
+    """Every combination of these is trained, and how many at a time."""
+
+    name: str = MISSING
+    models: list[str] = MISSING
+    bits: list[int] = MISSING
+    powers: list[int] = MISSING
+    seeds: list[int] = MISSING
+    jobs: int = 1
+    job: str | None = None
+
+
+@dataclass
 class TrainConfig(FitConfig):
     """Configuration of train.py."""
 
@@ -171,6 +123,7 @@ class TrainConfig(FitConfig):
     model: ModelConfig = field(default_factory=ModelConfig)
     quant: QuantConfig = field(default_factory=QuantConfig)
     trainer: TrainerConfig = field(default_factory=TrainerConfig)
+    sweep: SweepConfig | None = None
 
 
 @dataclass
@@ -219,8 +172,8 @@ def register() -> None:
     store.store(name="evaluate_schema", node=EvaluateConfig)
     store.store(name="benchmark_schema", node=BenchmarkConfig)
     for group, schemas in (
-        ("optimizer", (SGDConfig, AdamWConfig)),
-        ("scheduler", (ConstantConfig, MultiStepConfig, CosineConfig, OneCycleConfig)),
+        ("optimizer", OPTIMIZER_SCHEMAS),
+        ("scheduler", SCHEDULER_SCHEMAS),
     ):
         for schema in schemas:
             store.store(group=group, name=f"{schema.name}_schema", node=schema)

@@ -1,6 +1,5 @@
 """Training: builds the parts from a configuration, runs the Trainer, writes what came out."""
 
-import time
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +8,7 @@ from pytorch_lightning.callbacks import LearningRateMonitor, ModelCheckpoint
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from apot_lit.build import build_datamodule
+from apot_lit.callbacks import WallClock
 from apot_lit.checkpoint import (
     checkpoint_config,
     load_checkpoint,
@@ -66,11 +66,11 @@ def train(config: dict[str, Any]) -> dict[str, Any]:
     ]
     for logger in loggers:
         logger.log_hyperparams(config)
-    trainer = build_trainer(config["trainer"], callbacks=callbacks, logger=loggers, default_root_dir=output_dir)
-
-    started = time.monotonic()
+    clock = WallClock()
+    trainer = build_trainer(
+        config["trainer"], callbacks=[*callbacks, clock], logger=loggers, default_root_dir=output_dir
+    )
     _fit(trainer, classifier, datamodule, config["ckpt_path"])
-    fit_seconds = time.monotonic() - started
 
     best = _best_checkpoint(trainer)
     epochs, steps = trainer.current_epoch, trainer.global_step
@@ -91,7 +91,7 @@ def train(config: dict[str, Any]) -> dict[str, Any]:
         "best_checkpoint": None if best is None else str(best),
         "epochs": epochs,
         "steps": steps,
-        "wall_seconds": round(fit_seconds, 2),
+        "wall_seconds": round(clock.seconds, 2),
         "parameters": sum(parameter.numel() for parameter in classifier.network.parameters()),
         "versions": versions(),
         "commit": source,

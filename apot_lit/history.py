@@ -6,7 +6,7 @@ from pathlib import Path
 
 History = dict[str, list[float | None]]
 
-_NOT_METRICS = ("step", "train/loss_step")
+_NOT_OF_AN_EPOCH = ("epoch", "step", "train/loss_step", "test/")
 
 
 def read_history(run_dir: Path) -> History:
@@ -21,7 +21,7 @@ def read_history(run_dir: Path) -> History:
     """
     epochs: dict[int, dict[str, float]] = {}
     for row in _rows(run_dir):
-        metrics = {key: float(value) for key, value in row.items() if value and key not in ("epoch", *_NOT_METRICS)}
+        metrics = {key: float(value) for key, value in row.items() if value and not key.startswith(_NOT_OF_AN_EPOCH)}
         if metrics and row.get("epoch"):
             epochs.setdefault(int(row["epoch"]) + 1, {}).update(metrics)
     names = sorted({name for metrics in epochs.values() for name in metrics})

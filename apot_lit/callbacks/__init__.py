@@ -6,6 +6,7 @@ from apot_lit.callbacks.initial_thresholds import InitialThresholds
 from apot_lit.callbacks.moving_average import MovingAverage
 from apot_lit.callbacks.progress import TrainingProgress
 from apot_lit.callbacks.thresholds import ClippingThresholds
+from apot_lit.callbacks.wall_clock import WallClock
 
 __all__ = [
     "ClippingThresholds",
@@ -14,4 +15,5 @@ __all__ = [
     "MovingAverage",
     "ReestimatedBatchNorm",
     "TrainingProgress",
+    "WallClock",
 ]

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from apot_lit.data import MNISTDataModule
 from apot_lit.data.embedded import load_idx_pair
-from apot_lit.data.mnist import proportional_quotas, split_by_class
+from apot_lit.data.split import proportional_quotas, split_by_class
 from apot_lit.errors import UserError
 
 MNIST_DIR = Path(__file__).parents[2] / "data" / "mnist"

@@ -1,0 +1,101 @@
+"""Which results may stand in one row of a table: those that differ in nothing but their seed."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
+from typing import Any, NamedTuple
+
+from apot_lit.config import DataConfig, ModelConfig, TrainConfig, TrainerConfig
+from apot_lit.optim_config import OPTIMIZER_SCHEMAS, SCHEDULER_SCHEMAS, ConstantConfig, SGDConfig
+from apot_lit.quant.spec import FULL_PRECISION, QuantSpec
+
+Difference = tuple[str, str]
+
+_OPTIMIZERS = {schema.name: schema for schema in OPTIMIZER_SCHEMAS}
+_SCHEDULERS = {schema.name: schema for schema in SCHEDULER_SCHEMAS}
+_ROW = ("model.name", "quant.bit", "quant.power", "quant.additive")
+# Where a run computes and what it writes changes rounding at most.
+_NEUTRAL = (
+    *("data.data_dir", "data.eval_batch_size"),
+    *(f"trainer.{key}" for key in ("compile", "channels_last", "threads", "accelerator", "devices", "num_nodes")),
+    *(f"trainer.{key}" for key in ("strategy", "log_every_n_steps", "num_sanity_val_steps", "deterministic")),
+    *(f"trainer.{key}" for key in ("detect_anomaly", "profiler", "limit_test_batches")),
+)
+_NEUTRAL_CALLBACKS = (
+    *("pytorch_lightning.callbacks.ModelCheckpoint", "pytorch_lightning.callbacks.LearningRateMonitor"),
+    *(f"apot_lit.callbacks.{name}" for name in ("ClippingThresholds", "FiniteLoss", "TrainingProgress")),
+)
+
+
+class Row(NamedTuple):
+    """What a table has one row for."""
+
+    model: str
+    bit: int
+    scheme: str
+
+
+def row(config: Mapping[str, Any]) -> Row:
+    """The row that a run's resolved configuration belongs to; the scheme is apot, pot, uniform or float."""
+    quant = config["quant"]
+    scheme = "uniform" if quant["power"] == 0 else "apot" if quant.get("additive", True) else "pot"
+    return Row(config["model"]["name"], quant["bit"], "float" if quant["bit"] == FULL_PRECISION else scheme)
+
+
+def protocol(config: Mapping[str, Any]) -> tuple[Difference, ...]:
+    """Everything besides `row` and seed by which a run may end elsewhere: its differences from the defaults.
+
+    Args:
+        config: resolved configuration of a run, perhaps of an older version: options it lacks had their default, and
+            those unknown today had no effect unless set to something.
+
+    Returns:
+        Sorted pairs of key and value as text. Results of equal protocol, row and seed are repetitions of each other.
+    """
+    defaults = dict(_flat(_defaults(config)))
+    differences = {}
+    for key, value in _flat({section: config.get(section) for section in _SECTIONS}):
+        usual = _text(value) == _text(defaults[key]) if key in defaults else not value
+        if not usual and key not in (*_ROW, *_NEUTRAL):
+            differences[key] = _text(value)
+    for name, options in (config.get("callbacks") or {}).items():
+        if options.get("_target_") not in _NEUTRAL_CALLBACKS:
+            differences |= {f"callbacks.{name}.{key}": _text(value) for key, value in options.items()}
+    for key in ("init_from", "distill_from"):
+        if config.get(key) is not None:
+            differences[key] = _text(config[key])
+    if config.get("distill_from") is not None:
+        differences |= {key: _text(config[key]) for key in ("distill_weight", "distill_temperature")}
+    return tuple(sorted(differences.items()))
+
+
+_SECTIONS = ("model", "quant", "data", "optimizer", "scheduler", "trainer")
+
+
+def recipe(config: Mapping[str, Any]) -> str:
+    """The name of the recipe, for people; `protocol` says what it stands for."""
+    return str(config.get("recipe", TrainConfig.recipe))
+
+
+def _defaults(config: Mapping[str, Any]) -> dict[str, Any]:
+    optimizer, scheduler = config["optimizer"]["name"], config["scheduler"]["name"]
+    sections = {
+        "model": asdict(ModelConfig()),
+        "quant": asdict(QuantSpec()),
+        "data": asdict(DataConfig()),
+        "optimizer": asdict(_OPTIMIZERS[optimizer]()),
+        "scheduler": asdict(_SCHEDULERS[scheduler]()),
+        "trainer": asdict(TrainerConfig()),
+    }
+    # The defaults are those of one optimizer and scheduler; another one is a difference.
+    sections["optimizer"]["name"], sections["scheduler"]["name"] = SGDConfig.name, ConstantConfig.name
+    return sections
+
+
+def _flat(sections: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    for section, options in sections.items():
+        for key, value in (options or {}).items():
+            yield f"{section}.{key}", value
+
+
+def _text(value: Any) -> str:
+    return str(list(value)) if isinstance(value, tuple | list) else str(value)

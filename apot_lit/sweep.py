@@ -1,0 +1,206 @@
+"""Many trainings, one after the other or side by side, that can be stopped and started again at any time."""
+
+import fcntl
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from itertools import product
+from pathlib import Path
+from typing import IO, Any
+
+from apot_lit.engine import result_table
+from apot_lit.errors import UserError
+from apot_lit.quant.spec import QuantSpec
+from apot_lit.results import percent
+from apot_lit.sweep_plan import Job, plan
+
+LOG_FILE = "sweep.log"
+LOCK_FILE = ".sweep.lock"
+_SWEPT = ("model", "model.name", "quant.bit", "quant.power", "seed")
+_POLL_SECONDS = 0.2
+
+
+def run_sweep(config: dict[str, Any], overrides: list[str]) -> list[dict[str, Any]]:
+    """Runs every job of a sweep that has not been run yet, each in a process of its own.
+
+    Args:
+        config: plain, resolved configuration of train.py with a section ``sweep``.
+        overrides: the command line's, which every job gets as well.
+
+    Returns:
+        The results of all jobs, also of those that earlier calls ran.
+
+    Raises:
+        UserError: for options that cannot work, and at the end if jobs failed.
+        KeyboardInterrupt: after Ctrl-C or a termination signal, once all jobs have stopped.
+    """
+    sweep = config["sweep"]
+    _check(sweep, overrides)
+    root = Path(config["paths"]["output_dir"])
+    jobs = plan(config, root)
+    with _lock(root):
+        results = {job.name: result for job in jobs if (result := job.result()) is not None}
+        print(f"sweep {sweep['name']}: {len(jobs)} jobs, {len(results)} of them done already; below {root}", flush=True)
+        waiting = [job for job in jobs if job.name not in results]
+        failed = _Runner(waiting, len(jobs), results, sweep["jobs"], _passed_on(overrides)).run()
+    finished = [results[job.name] for job in jobs if job.name in results]
+    if finished:
+        print(result_table(finished))
+    if failed:
+        raise UserError(
+            f"{len(failed)} of {len(jobs)} jobs failed: {', '.join(failed)}; see {LOG_FILE} in the directory of each"
+        )
+    return finished
+
+
+class _Runner:
+    """Keeps a number of jobs running until none is waiting."""
+
+    def __init__(
+        self,
+        waiting: list[Job],
+        total: int,
+        results: dict[str, dict[str, Any]],
+        side_by_side: int,
+        overrides: list[str],
+    ) -> None:
+        self.waiting, self.total, self.results, self.overrides = waiting, total, results, overrides
+        self.side_by_side = side_by_side
+        self.running: list[Job] = []
+        self.failed: list[str] = []
+
+    def run(self) -> list[str]:
+        """Runs all jobs; returns the names of those that failed."""
+        before = signal.signal(signal.SIGTERM, _as_keyboard_interrupt)
+        try:
+            while self.waiting or self.running:
+                while self.waiting and len(self.running) < self.side_by_side:
+                    self._start(self.waiting.pop(0))
+                time.sleep(_POLL_SECONDS)
+                for job in [job for job in self.running if _process(job).poll() is not None]:
+                    self.running.remove(job)
+                    self._finish(job)
+        except KeyboardInterrupt as interruption:
+            for job in self.running:
+                _process(job).send_signal(signal.SIGINT)  # each writes what it must and stops
+            for job in self.running:
+                _process(job).wait()
+            done = f"{len(self.results)} of {self.total} jobs are done"
+            raise KeyboardInterrupt(f"{done}; the same command goes on from here") from interruption
+        finally:
+            signal.signal(signal.SIGTERM, before)
+        return self.failed
+
+    def _start(self, job: Job) -> None:
+        job.directory.mkdir(parents=True, exist_ok=True)
+        command = [sys.executable, sys.argv[0], *self.overrides, *_job_overrides(job)]
+        environment = dict(os.environ)
+        environment.pop("HYDRA_FULL_ERROR", None)  # cli.run sets it for this process
+        if self.side_by_side > 1 and job.config["trainer"]["threads"] is None:
+            threads = max(1, (os.cpu_count() or 1) // self.side_by_side)
+            command.append(f"trainer.threads={threads}")
+            environment["OMP_NUM_THREADS"] = str(threads)
+        with (job.directory / LOG_FILE).open("a") as log:
+            print("$", shlex.join(command), file=log, flush=True)
+            # In a session of its own, so that Ctrl-C reaches it once, from here.
+            job.process = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, env=environment
+            )
+        self.running.append(job)
+
+    def _finish(self, job: Job) -> None:
+        result = job.result() if _process(job).returncode == 0 else None
+        if result is None:
+            self.failed.append(job.name)
+            said = "failed: " + ((job.directory / LOG_FILE).read_text().strip().splitlines() or [""])[-1]
+        else:
+            self.results[job.name] = result
+            said = f"{percent(result.get('test_accuracy'))} test, {_duration(result['wall_seconds'])}"
+        done = len(self.results) + len(self.failed)
+        print(f"[{done}/{self.total}] {job.name}: {said}{self._left()}", flush=True)
+
+    def _left(self) -> str:
+        """Estimates the time left from the jobs done, those of the same network where there are any."""
+        open_jobs = [*self.running, *self.waiting]
+        seconds = [(result["config"]["model"]["name"], result["wall_seconds"]) for result in self.results.values()]
+        if not open_jobs or not seconds:
+            return ""
+        total = 0.0
+        for job in open_jobs:
+            alike = [time for model, time in seconds if model == job.config["model"]["name"]]
+            alike = alike or [time for _, time in seconds]
+            total += sum(alike) / len(alike)
+        return f"; about {_duration(total / self.side_by_side)} left for {len(open_jobs)} jobs"
+
+
+def _check(sweep: Mapping[str, Any], overrides: list[str]) -> None:
+    for key in ("models", "bits", "powers", "seeds"):
+        if not sweep[key]:
+            raise UserError(f"sweep.{key}: must name at least one")
+    for bit, power in product(sweep["bits"], sweep["powers"]):
+        try:
+            QuantSpec(bit=bit, power=power)
+        except ValueError as error:
+            raise UserError(f"sweep: quant.{error}") from error
+    if sweep["jobs"] < 1:
+        raise UserError(f"sweep.jobs={sweep['jobs']}: must be at least 1")
+    for override in overrides:
+        key = override.lstrip("+~").partition("=")[0]
+        if key in _SWEPT:
+            plural = {"model": "models", "model.name": "models", "quant.bit": "bits", "quant.power": "powers"}
+            raise UserError(
+                f"{override}: a sweep chooses this itself; narrow it with sweep.{plural.get(key, 'seeds')}=[...]"
+            )
+        if key == "ckpt_path":
+            raise UserError(f"{override}: a sweep resumes its jobs by itself")
+
+
+def _passed_on(overrides: list[str]) -> list[str]:
+    return [override for override in overrides if not override.startswith("sweep.jobs=")]
+
+
+def _job_overrides(job: Job) -> list[str]:
+    config, checkpoint = job.config, job.checkpoint()
+    return [
+        f"sweep.job={job.name}",
+        f"model.name={config['model']['name']}",
+        f"quant.bit={config['quant']['bit']}",
+        f"quant.power={config['quant']['power']}",
+        f"seed={config['seed']}",
+        f"hydra.run.dir={job.directory}",
+        *([] if checkpoint is None else [f"ckpt_path={checkpoint}"]),
+    ]
+
+
+def _process(job: Job) -> subprocess.Popen[bytes]:
+    assert job.process is not None
+    return job.process
+
+
+def _duration(seconds: float) -> str:
+    minutes = round(seconds / 60)
+    if minutes < 1:
+        return f"{seconds:.0f} s"
+    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def _as_keyboard_interrupt(*_: Any) -> None:
+    raise KeyboardInterrupt
+
+
+@contextmanager
+def _lock(root: Path) -> Iterator[IO[str]]:
+    """Keeps a second call out of the same directory, also while jobs of a killed one still run (they inherit it)."""
+    root.mkdir(parents=True, exist_ok=True)
+    with (root / LOCK_FILE).open("w") as file:
+        os.set_inheritable(file.fileno(), True)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise UserError(f"{root}: another sweep is running there") from error
+        yield file

@@ -1,0 +1,177 @@
+"""Sweeps that survive: jobs done are skipped, interrupted ones resume, mistakes lose nothing."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+
+from apot_lit.protocol import protocol
+from apot_lit.sweep_plan import plan
+from tests.conftest import ROOT
+
+TINY = [
+    "sweep=quick",
+    "model.width=4",
+    "data.train_images=512",
+    "data.val_split=500",
+    "trainer.accelerator=cpu",
+    "trainer.threads=1",
+]
+
+
+@pytest.fixture
+def sweep(run_script, tmp_path):
+    def run(*arguments, code=0):
+        outcome = run_script("train.py", *TINY, f"hydra.run.dir={tmp_path}/sweep", *arguments)
+        assert outcome.code == code, outcome.err
+        return outcome
+
+    return run
+
+
+def configuration(**sweep):
+    return {
+        "model": {"name": "resnet18", "stem": "reference"},
+        "quant": {"bit": 5, "power": 1, "additive": True},
+        "seed": 0,
+        "sweep": {"models": ["resnet10"], "bits": [4], "powers": [1], "seeds": [0], "jobs": 1} | sweep,
+    }
+
+
+def test_tables_has_every_row_once_with_every_seed_and_the_first_seed_first(tmp_path):
+    jobs = plan(
+        configuration(
+            models=["resnet10", "resnet18", "resnet34", "resnet50"],
+            bits=[5, 4, 3, 2],
+            powers=[1, 0],
+            seeds=[0, 1, 2],
+        ),
+        tmp_path,
+    )
+    assert len(jobs) == len({job.name for job in jobs}) == 96
+    assert [job.config["seed"] for job in jobs] == [0] * 32 + [1] * 32 + [2] * 32
+    assert jobs[0].name == "resnet10_5bit_apot_seed0"
+    assert jobs[1].name == "resnet10_5bit_uniform_seed0"
+    assert jobs[-1].name == "resnet50_2bit_uniform_seed2"
+    assert jobs[-1].config["quant"] == {"bit": 2, "power": 0, "additive": True}
+
+
+def test_full_precision_is_trained_once_whatever_the_scheme(tmp_path):
+    jobs = plan(configuration(bits=[32], powers=[1, 0]), tmp_path)
+    assert [job.name for job in jobs] == ["resnet10_float_seed0"]
+
+
+def test_jobs_done_are_skipped_and_new_ones_run(sweep, tmp_path):
+    outcome = sweep("sweep.powers=[1]", "trainer.max_epochs=1")
+    assert "1 jobs, 0 of them done already" in outcome.out
+    assert re.search(r"\[1/1\] resnet10_4bit_apot_seed0: \d+\.\d\d % test", outcome.out)
+    path = tmp_path / "sweep/resnet10_4bit_apot_seed0/result.json"
+    first = path.read_text()
+    outcome = sweep("trainer.max_epochs=1", "sweep.jobs=2")
+    assert "2 jobs, 1 of them done already" in outcome.out
+    assert path.read_text() == first
+    result = json.loads((tmp_path / "sweep/resnet10_4bit_uniform_seed0/result.json").read_text())
+    assert (result["config"]["quant"]["power"], result["config"]["model"]["name"]) == (0, "resnet10")
+    assert "uniform" in outcome.out.partition("2 jobs")[2]
+
+    outcome = sweep("trainer.max_epochs=1", "optimizer.lr=0.02", code=2)
+    outcome.assert_refused(["result.json", "optimizer.lr", "hydra.run.dir"])
+    assert path.read_text() == first
+    path.write_text("{")
+    sweep("trainer.max_epochs=1", code=2).assert_refused([str(path), "damaged"])
+
+
+def test_an_interrupted_sweep_goes_on_where_it_stopped(sweep, tmp_path):
+    environment = os.environ | {"PROJECT_ROOT": str(ROOT)}
+    epochs = ["trainer.max_epochs=40", "data.train_images=256", "sweep.powers=[1]"]
+    command = [sys.executable, str(ROOT / "train.py"), *TINY, *epochs, f"hydra.run.dir={tmp_path}/sweep"]
+    running = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True, cwd=tmp_path)
+    checkpoint = tmp_path / "sweep/resnet10_4bit_apot_seed0/checkpoints/last.ckpt"
+    deadline = time.monotonic() + 120
+    while not checkpoint.exists() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    running.send_signal(signal.SIGTERM)
+    _, said = running.communicate(timeout=60)
+    assert running.returncode == 130
+    assert "0 of 1 jobs are done; the same command goes on from here" in said
+    done = torch.load(checkpoint, weights_only=True)["epoch"] + 1
+    assert 0 < done < 40
+    outcome = sweep(*epochs)
+    log = (checkpoint.parent.parent / "sweep.log").read_text()
+    assert f"ckpt_path={checkpoint}" in log
+    result = json.loads((checkpoint.parent.parent / "result.json").read_text())
+    assert result["epochs"] == 40
+    assert result["history"]["epoch"] == list(range(1, 41))
+    assert "[1/1]" in outcome.out
+
+
+def test_a_checkpoint_cut_off_while_written_is_no_obstacle(sweep, tmp_path):
+    directory = tmp_path / "sweep/resnet10_4bit_apot_seed0"
+    (directory / "checkpoints").mkdir(parents=True)
+    (directory / "checkpoints/last.ckpt").write_bytes(b"PK\x03\x04")
+    sweep("sweep.powers=[1]", "trainer.max_epochs=1")
+    assert "ckpt_path" not in (directory / "sweep.log").read_text()
+    assert (directory / "result.json").exists()
+
+
+def test_a_failing_job_does_not_keep_the_others_from_running(sweep, tmp_path):
+    blocked = tmp_path / "sweep/resnet10_4bit_apot_seed0"
+    blocked.mkdir(parents=True)
+    (blocked / "checkpoints").write_text("a file where a directory should be")
+    outcome = sweep("trainer.max_epochs=1", code=2)
+    outcome.assert_refused(["1 of 2 jobs failed: resnet10_4bit_apot_seed0", "sweep.log"])
+    assert (tmp_path / "sweep/resnet10_4bit_uniform_seed0/result.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "parts"),
+    [
+        (["model=resnet18"], ["model=resnet18", "sweep.models"]),
+        (["quant.bit=3"], ["quant.bit=3", "sweep.bits"]),
+        (["seed=1"], ["seed=1", "sweep.seeds"]),
+        (["sweep.seeds=[]"], ["sweep.seeds"]),
+        (["sweep.bits=[9]"], ["bit=9", "2, 3, 4"]),
+        (["sweep.jobs=0"], ["sweep.jobs=0"]),
+        (["sweep=every"], ["sweep=every", "quick", "tables"]),
+        (["ckpt_path=x.ckpt"], ["ckpt_path=x.ckpt"]),
+    ],
+    ids=lambda value: " ".join(value),
+)
+def test_mistakes_are_one_line(sweep, arguments, parts):
+    sweep(*arguments, code=2).assert_refused(parts)
+
+
+def test_two_sweeps_do_not_share_a_directory(sweep, tmp_path):
+    import fcntl
+
+    (tmp_path / "sweep").mkdir()
+    with (tmp_path / "sweep/.sweep.lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        sweep(code=2).assert_refused(["another sweep is running"])
+
+
+def test_a_protocol_is_what_differs_from_the_defaults_and_may_matter():
+    old = json.loads((ROOT / "results/reference/resnet10_4bit_apot_60k_seed0.json").read_text())["config"]
+    assert dict(protocol(old)) == {
+        "data.val_split": "0",
+        "data.mean": "0.131",
+        "data.std": "0.308",
+        "data.flip": "True",
+    }
+    other = json.loads(json.dumps(old))
+    other["seed"], other["model"]["name"], other["quant"]["bit"] = 3, "resnet18", 2
+    other["trainer"] |= {"compile": True, "threads": 3}
+    assert protocol(other) == protocol(old)
+    for section, key, value in (("optimizer", "lr", 0.02), ("model", "stem", "small"), ("trainer", "max_epochs", 26)):
+        changed = json.loads(json.dumps(old))
+        changed[section][key] = value
+        assert protocol(changed) != protocol(old)
+    averaged = json.loads(json.dumps(old))
+    averaged["callbacks"]["average"] = {"_target_": "apot_lit.callbacks.MovingAverage", "decay": 0.99}
+    assert ("callbacks.average.decay", "0.99") in protocol(averaged)
