@@ -165,12 +165,24 @@ class BenchmarkConfig(FitConfig):
     evaluation_images: int = MISSING
 
 
+@dataclass
+class ReportConfig:
+    """Configuration of report.py."""
+
+    results_dir: str = MISSING
+    published: str = MISSING
+    readme: str | None = None
+    data_dir: str = MISSING
+    paths: PathsConfig = field(default_factory=PathsConfig)
+
+
 def register() -> None:
     """Registers schemas and resolvers with Hydra; calling it again changes nothing."""
     store = ConfigStore.instance()
     store.store(name="train_schema", node=TrainConfig)
     store.store(name="evaluate_schema", node=EvaluateConfig)
     store.store(name="benchmark_schema", node=BenchmarkConfig)
+    store.store(name="report_schema", node=ReportConfig)
     for group, schemas in (
         ("optimizer", OPTIMIZER_SCHEMAS),
         ("scheduler", SCHEDULER_SCHEMAS),

@@ -6,6 +6,7 @@ from typing import Any
 import matplotlib
 import pytorch_lightning as pl
 import torch
+from matplotlib.figure import Figure
 from torch import Tensor
 
 from apot_lit.build import build_datamodule
@@ -62,7 +63,7 @@ def evaluate(config: dict[str, Any]) -> dict[str, Any]:
     }
     output_dir = Path(config["paths"]["output_dir"])
     write_json(output_dir / EVALUATION_FILE, evaluation, config["paths"]["root_dir"])
-    draw_confusion(scores["confusion"], output_dir / CONFUSION_PICTURE)
+    confusion_figure(scores["confusion"]).savefig(output_dir / CONFUSION_PICTURE, dpi=150)
     _print_evaluation(evaluation)
     print("written:", output_dir / EVALUATION_FILE, output_dir / CONFUSION_PICTURE, sep="\n  ")
     return evaluation
@@ -101,7 +102,7 @@ def _misclassified(classifier: QuantClassifier, loader: BatchLoader) -> list[lis
     return torch.stack([wrong, labels[wrong], predicted[wrong]], dim=1).tolist()
 
 
-def draw_confusion(confusion: list[list[int]], path: Path) -> None:
+def confusion_figure(confusion: list[list[int]]) -> Figure:
     """Draws a confusion matrix: counts in the cells, colour by share of the row with the diagonal left out."""
     matplotlib.use("Agg")
     from matplotlib import pyplot
@@ -117,8 +118,7 @@ def draw_confusion(confusion: list[list[int]], path: Path) -> None:
                 weight = "bold" if r == c else "normal"
                 axes.text(c, r, str(count), ha="center", va="center", fontsize=8, color=colour, weight=weight)
     axes.set(xticks=range(size), yticks=range(size), xlabel="predicted", ylabel="true", title="Confusion matrix")
-    figure.savefig(path, dpi=150)
-    pyplot.close(figure)
+    return figure
 
 
 def _checkpoint_contents(config: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Tensor]]:

@@ -30,6 +30,7 @@ TRAIN_GROUPS = (
     "logger",
     "experiment",
     "debug",
+    "sweep",
 )
 CHOICES = [
     f"{path.parent.name}={path.stem}" for group in TRAIN_GROUPS for path in sorted((CONF / group).glob("*.yaml"))
@@ -59,7 +60,7 @@ def test_the_choices_are_all_of_conf():
     rest = {path.relative_to(CONF).as_posix() for path in set(CONF.rglob("*.yaml")) - listed}
     assert rest == {
         *("train.yaml", "evaluate.yaml", "benchmark.yaml", "paths/default.yaml"),
-        *("hydra/train.yaml", "hydra/evaluate.yaml", "hydra/benchmark.yaml"),
+        *("hydra/train.yaml", "hydra/evaluate.yaml", "hydra/benchmark.yaml", "hydra/report.yaml", "report.yaml"),
         *("benchmark/quick.yaml", "benchmark/full.yaml"),
     }
 

@@ -1,0 +1,175 @@
+"""Finding result files, and sorting them into what may stand in one row."""
+
+import json
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from apot_lit.config import TrainConfig
+from apot_lit.errors import UserError
+from apot_lit.protocol import Difference, Row, protocol, recipe, row
+
+_RUN_FILES = ("checkpoints", "sweep.log", ".hydra")
+_NEEDED = ("config", "train_accuracy", "test_accuracy", "epochs")
+
+
+@dataclass(frozen=True)
+class Run:
+    """One finished training.
+
+    Attributes:
+        path: its result file, relative to the directory that was searched.
+        result: content of the file.
+        row: network, bit width and scheme.
+        seed: its seed.
+    """
+
+    path: Path
+    result: dict[str, Any]
+    row: Row
+    seed: int
+
+    @property
+    def test_accuracy(self) -> float:
+        """Share of the test images classified correctly."""
+        return float(self.result["test_accuracy"])
+
+    @property
+    def train_accuracy(self) -> float:
+        """Share of the training images classified correctly."""
+        return float(self.result["train_accuracy"])
+
+
+@dataclass(frozen=True)
+class Group:
+    """All runs of one protocol.
+
+    Attributes:
+        name: its recipe, followed by what sets it apart from larger groups of the same recipe.
+        recipe: the recipe alone.
+        main: whether it is the largest group of its recipe.
+        protocol: every option that differs from the defaults.
+        runs: the runs by row, ordered by seed.
+    """
+
+    name: str
+    recipe: str
+    main: bool
+    protocol: tuple[Difference, ...]
+    runs: dict[Row, list[Run]]
+
+
+@dataclass(frozen=True)
+class Collection:
+    """What was found below a directory.
+
+    Attributes:
+        groups: by recipe, the largest group of each first.
+        left_out: path and reason of everything that is in no group.
+    """
+
+    groups: list[Group]
+    left_out: list[tuple[str, str]]
+
+
+def collect(directory: Path) -> Collection:
+    """Reads every result file (any name ending in .json) below a directory.
+
+    Files of other kinds, such as benchmarks and evaluations, are passed over; damaged ones, directories of runs that
+    never ended, and repetitions of a run already seen are listed.
+
+    Raises:
+        UserError: if the directory does not exist or holds no result at all.
+    """
+    if not directory.is_dir():
+        raise UserError(f"results_dir={directory}: there is no such directory")
+    left_out: list[tuple[str, str]] = []
+    runs: dict[Any, Run] = {}
+    for path in sorted(directory.rglob("*.json")):
+        name = path.relative_to(directory)
+        if any(part.startswith(".") for part in name.parts):
+            continue
+        try:
+            found = _read(path, name)
+        except _NotUsable as reason:
+            left_out.append((str(name), str(reason)))
+            continue
+        if found is None:
+            continue
+        identity = (protocol(found.result["config"]), found.row, found.seed)
+        if identity in runs:
+            left_out.append((str(name), f"the same run as {runs[identity].path}"))
+        else:
+            runs[identity] = found
+    left_out += [(str(path.relative_to(directory)), "not finished") for path in _unfinished(directory)]
+    if not runs:
+        found_else = f" ({len(left_out)} left out, first {': '.join(left_out[0])})" if left_out else ""
+        raise UserError(f"results_dir={directory}: holds no result of a finished training{found_else}")
+    return Collection(_groups(runs.values()), left_out)
+
+
+class _NotUsable(Exception):
+    """Why a file can't be used."""
+
+
+def _read(path: Path, name: Path) -> Run | None:
+    try:
+        result = json.loads(path.read_text())
+    except (ValueError, OSError) as error:
+        raise _NotUsable(f"damaged ({type(error).__name__})") from error
+    if not isinstance(result, dict) or not isinstance(result.get("config"), dict) or "epochs" not in result:
+        if path.name == "result.json":
+            raise _NotUsable("damaged (not a result)")
+        return None
+    missing = [key for key in _NEEDED if result.get(key) is None]
+    if missing:
+        raise _NotUsable(f"not finished (without {', '.join(missing)})")
+    try:
+        found = Run(name, result, row(result["config"]), int(result["config"]["seed"]))
+        protocol(result["config"])
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise _NotUsable(f"damaged (its config: {type(error).__name__} {error})") from error
+    return found
+
+
+def _unfinished(directory: Path) -> list[Path]:
+    """Directories that a training wrote to but left no result in."""
+    candidates = {path.parent for name in _RUN_FILES for path in directory.rglob(name)}
+    return sorted(
+        path
+        for path in candidates
+        if not (path / "result.json").exists() and (path / "checkpoints").is_dir() and path.is_dir()
+    )
+
+
+def _groups(runs: Iterable[Run]) -> list[Group]:
+    by_protocol: dict[tuple[Difference, ...], list[Run]] = defaultdict(list)
+    for run in runs:
+        by_protocol[protocol(run.result["config"])].append(run)
+    named = [(_recipe(members), options, members) for options, members in by_protocol.items()]
+    largest: dict[str, tuple[Difference, ...]] = {}
+    groups = []
+    for name, options, members in sorted(named, key=lambda item: (item[0], -len(item[2]), item[1])):
+        main = name not in largest
+        usual = largest.setdefault(name, options)
+        rows: dict[Row, list[Run]] = defaultdict(list)
+        for run in sorted(members, key=lambda run: run.seed):
+            rows[run.row].append(run)
+        title = name if main else f"{name} with {_difference(dict(usual), dict(options))}"
+        groups.append(Group(title, name, main, options, dict(rows)))
+    return groups
+
+
+def _recipe(runs: list[Run]) -> str:
+    """The most frequent name that runs of one protocol give it; the name does nothing, so equal protocols are one."""
+    names = Counter(recipe(run.result["config"]) for run in runs)
+    names[TrainConfig.recipe] = 0  # any other says more
+    return names.most_common(1)[0][0]
+
+
+def _difference(usual: dict[str, str], options: dict[str, str]) -> str:
+    changed = [f"{key}={value}" for key, value in sorted(options.items()) if usual.get(key) != value]
+    dropped = [f"default {key}" for key in sorted(usual.keys() - options.keys())]
+    return ", ".join([*changed, *dropped])

@@ -1,0 +1,20 @@
+"""Makes tables, pictures and one page from result files: ``python report.py results_dir=outputs``."""
+
+from typing import Any
+
+import hydra
+
+from apot_lit import cli
+
+
+@hydra.main(version_base="1.3", config_path="conf", config_name="report")
+@cli.job
+def main(config: dict[str, Any]) -> None:
+    """Collects the results and writes the report."""
+    from apot_lit.report.run import report  # late: matplotlib takes seconds to import
+
+    report(config)
+
+
+if __name__ == "__main__":
+    cli.run(main)
