@@ -1,0 +1,238 @@
+"""Reports against results written by hand, whose means are known."""
+
+import csv
+import json
+import math
+import re
+import shutil
+import statistics
+import subprocess
+
+import pytest
+
+from apot_lit.report.collect import collect
+from apot_lit.report.statistics import compare, spread
+from apot_lit.report.tables import BEGIN, END, markdown, read_published
+from tests.conftest import ROOT
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+
+
+def result(model="resnet10", bit=4, power=1, seed=0, test=0.99, recipe="reference", **options):
+    return {
+        "config": {
+            "recipe": recipe,
+            "seed": seed,
+            "model": {"name": model, "stem": "reference", "width": 16},
+            "quant": {"bit": bit, "power": power, "additive": True},
+            "data": {"batch_size": 128, "flip": True},
+            "optimizer": {"name": "sgd", "lr": 0.01, "weight_decay": 1e-4, "momentum": 0.9} | options,
+            "scheduler": {"name": "constant"},
+            "trainer": {"max_epochs": 25, "compile": bool(seed)},
+            "callbacks": {"progress": {"_target_": "apot_lit.callbacks.TrainingProgress"}},
+        },
+        "epochs": 25,
+        "train_accuracy": 0.998,
+        "val_accuracy": 0.99,
+        "test_accuracy": test,
+        "wall_seconds": 100.0,
+        "hardware": {"cpu": "abacus", "threads": 1, "device": "cpu"},
+        "commit": "abc",
+        "confusion": [[900 if row == column else 10 for column in range(10)] for row in range(10)],
+        "misclassified": [[8, 5, 6], [15, 3, 5]],
+        "weight_histogram": {
+            "layer": "layer1.0.conv1",
+            "unit": 2,
+            "codes": [-2, 0, 2],
+            "code_counts": [5, 90, 5],
+            "bin_edges": [-1.5, 0, 1.5],
+            "bin_counts": [50, 50],
+        },
+        "history": {
+            "epoch": [1, 2],
+            "train/loss": [1.0, 0.5],
+            "train/acc": [0.8, 0.9],
+            "val/loss": [0.9, None],
+            "val/acc": [0.85, 0.91],
+            "alpha/layer1.0.conv1/weight": [3.0, 2.9],
+            "alpha/layer1.0.conv1/act": [6.0, 5.0],
+        },
+    }
+
+
+APOT, UNIFORM = (0.9880, 0.9890, 0.9903), (0.9870, 0.9871, 0.9878)
+
+
+@pytest.fixture
+def results(tmp_path):
+    directory = tmp_path / "results"
+    directory.mkdir()
+    for power, accuracies in ((1, APOT), (0, UNIFORM)):
+        for seed, accuracy in enumerate(accuracies):
+            content = result(power=power, seed=seed, test=accuracy)
+            (directory / f"{power}_{seed}.json").write_text(json.dumps(content))
+    return directory
+
+
+def rows(text, title):
+    lines = text.partition(f"**{title}**")[2].strip().splitlines()
+    table = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[: lines.index("")] if line]
+    return [dict(zip(table[0], cells, strict=True)) for cells in table[2:]]
+
+
+def test_tables_hold_means_deviations_and_the_paired_comparison(results):
+    published = read_published(ROOT / "results/published.csv")
+    text = markdown(collect(results), published) + "\n\n"
+    apot = rows(text, "reference: APoT")
+    assert len(apot) == 16
+    filled = [row for row in apot if row["Seeds"] != "0"]
+    assert filled == [
+        {
+            "Model": "resnet10",
+            "Precision": "4 bit",
+            "Hyper-Params": "batch128_lr0.01_wd0.0001_25epoch",
+            "Accuracy": f"{100 * statistics.mean(APOT):.2f} ± {100 * statistics.stdev(APOT):.2f}",
+            "Seeds": "3",
+            "Training accuracy": "99.80 ± 0.00",
+            "Published (training)": "99.64",
+        }
+    ]
+    assert all(row["Accuracy"] == "not run yet" for row in apot if row not in filled)
+    (compared,) = (row["Compared with APoT"] for row in rows(text, "reference: uniform") if row["Seeds"] == "3")
+    differences = [100 * (a - u) for a, u in zip(APOT, UNIFORM, strict=True)]
+    half = 4.303 * statistics.stdev(differences) / math.sqrt(3)
+    verdict = "more than noise" if abs(statistics.mean(differences)) > half else "within noise"
+    assert compared == f"{statistics.mean(differences):+.2f} ± {half:.2f}, {verdict}"
+
+
+def test_a_comparison_uses_common_seeds_alone():
+    both = compare({0: 1.0, 1: 2.0, 7: 9.0}, {1: 1.5, 0: 0.0, 3: 100.0})
+    assert both.seeds == (0, 1)
+    assert both.difference == 0.75
+    assert both.half_width == pytest.approx(12.706 * statistics.stdev([1.0, 0.5]) / math.sqrt(2))
+    assert both.more_than_noise is False
+    one = compare({0: 1.0}, {0: 0.5})
+    assert (one.difference, one.half_width, one.more_than_noise) == (0.5, None, None)
+    assert compare({0: 1.0}, {1: 1.0}) is None
+    assert spread([2.0]).std is None
+
+
+def test_other_protocols_are_kept_apart_and_what_cannot_be_used_is_listed(results):
+    (results / "other.json").write_text(json.dumps(result(test=0.5, seed=9, lr=0.02)))
+    (results / "copy.json").write_text(json.dumps(result(test=0.1)))
+    (results / "damaged.json").write_text("{")
+    (results / "unfinished.json").write_text(json.dumps(result() | {"test_accuracy": None}))
+    (results / "benchmark.json").write_text(json.dumps({"config": {}, "steps": []}))
+    (results / "run/checkpoints").mkdir(parents=True)
+    collection = collect(results)
+    assert [group.name for group in collection.groups] == ["reference", "reference with optimizer.lr=0.02"]
+    assert sum(len(runs) for runs in collection.groups[0].runs.values()) == 6
+    left_out = dict(collection.left_out)
+    assert left_out.keys() == {"copy.json", "damaged.json", "unfinished.json", "run"}
+    assert left_out["copy.json"] == "the same run as 1_0.json"
+    assert "damaged" in left_out["damaged.json"]
+    assert "test_accuracy" in left_out["unfinished.json"]
+    assert left_out["run"] == "not finished"
+    text = markdown(collection, {})
+    assert "50.00" in text.partition("reference with optimizer.lr=0.02")[2]
+    assert "50.00" not in text.partition("reference with optimizer.lr=0.02")[0]
+
+
+@pytest.fixture
+def written(run_script, results, tmp_path):
+    readme = tmp_path / "README.md"
+    readme.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n")
+    outcome = run_script("report.py", f"results_dir={results}", f"readme={readme}", f"hydra.run.dir={tmp_path}/report")
+    assert outcome.code == 0, outcome.err
+    return tmp_path / "report", readme, outcome
+
+
+def test_everything_is_written(written, results):
+    directory, readme, outcome = written
+    tables = (directory / "tables.md").read_text()
+    assert readme.read_text() == f"before\n{BEGIN}\n{tables.strip()}\n{END}\nafter\n"
+    with (directory / "results.csv").open(newline="") as file:
+        lines = list(csv.DictReader(file))
+    assert len(lines) == 6
+    assert sorted(float(line["test_accuracy"]) for line in lines) == sorted(APOT + UNIFORM)
+    assert {(line["model"], line["bit"], line["recipe"]) for line in lines} == {("resnet10", "4", "reference")}
+    assert lines[0]["cpu"] == "abacus"
+    pictures = {path.stem for path in directory.glob("*.png")}
+    assert pictures == {
+        *("accuracy_reference", "levels", "weights", "thresholds", "curves", "confusion", "misclassified"),
+    }
+    page = (directory / "report.html").read_text()
+    assert page.count("data:image/png;base64,") == len(pictures)
+    assert not re.search(r'(src|href)="(?!data:)', page)
+    assert "http" not in page.partition("<body>")[2].replace("data:image", "")
+    for path in re.findall(r"^  (/.*)$", outcome.out, re.MULTILINE):
+        assert path.endswith((".png", ".md", ".html", ".csv"))
+
+
+PROBE = """<script>
+window.addEventListener("load", () => {
+  const seen = {pictures: [], sorted: [], back: [], tables: document.querySelectorAll("table.sortable").length};
+  for (const image of document.images) seen.pictures.push(image.complete && image.naturalWidth > 100);
+  const table = document.querySelector("table.sortable");
+  const column = [...table.tHead.rows[0].cells].findIndex(head => head.textContent.startsWith("Accuracy"));
+  const first = () => [...table.tBodies[0].rows].map(row => row.cells[column].textContent);
+  const button = table.tHead.rows[0].cells[column].querySelector("button");
+  button.click(); seen.sorted = first(); button.click(); seen.back = first();
+  seen.wide = document.documentElement.scrollWidth > window.innerWidth;
+  document.body.innerHTML = "<pre id=probe></pre>";
+  document.getElementById("probe").textContent = JSON.stringify(seen);
+});
+</script>"""
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here")
+def test_the_page_works_in_a_browser(written, tmp_path):
+    page = (written[0] / "report.html").read_text()
+    probed = tmp_path / "probed.html"
+    probed.write_text(page.replace("</body>", PROBE + "</body>"))
+    options = [
+        *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"),
+        *("--disable-background-networking", "--disable-component-update", "--host-resolver-rules=MAP * ~NOTFOUND"),
+        *("--enable-logging=stderr", "--window-size=500,900", "--virtual-time-budget=5000", "--dump-dom"),
+        f"--user-data-dir={tmp_path}/profile",
+    ]
+    done = subprocess.run(
+        [CHROMIUM, *options, probed.as_uri()], capture_output=True, text=True, timeout=120, check=True
+    )
+    found = re.search(r'<pre id="probe">(.*?)</pre>', done.stdout, re.DOTALL)
+    assert found, done.stdout[-2000:]
+    seen = json.loads(found[1])
+    assert seen["pictures"] == [True] * 7
+    assert seen["tables"] == 3
+    assert "CONSOLE" not in done.stderr
+    assert not seen["wide"]  # tables scroll, the page does not
+    filled = f"{100 * statistics.mean(APOT):.2f}"
+    assert seen["sorted"][0].startswith(filled)
+    assert seen["back"][0].startswith(filled)  # what is no number stays at the end
+    assert seen["sorted"][1:] == ["not run yet"] * 15
+
+
+@pytest.mark.parametrize(
+    ("arguments", "parts"),
+    [
+        (["results_dir=nowhere"], ["results_dir=nowhere", "no such directory"]),
+        (["results_dir=empty"], ["results_dir=empty", "no result"]),
+        (["results_dir=broken"], ["results_dir=broken", "result.json", "damaged"]),
+        (["readme=nowhere.md"], ["readme=nowhere.md", "no such file"]),
+        (["readme=plain.md"], ["readme=plain.md", "results:begin"]),
+        (["published=nowhere.csv"], ["published=nowhere.csv"]),
+        (["result_dir=x"], ["result_dir", "did you mean results_dir?"]),
+    ],
+    ids=lambda value: " ".join(value),
+)
+def test_mistakes_are_one_line_and_nothing_is_overwritten(run_script, results, tmp_path, arguments, parts):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken/result.json").write_text("[]")
+    (tmp_path / "plain.md").write_text("no markers")
+    (tmp_path / "report").mkdir()
+    (tmp_path / "report/tables.md").write_text("kept")
+    outcome = run_script("report.py", f"results_dir={results}", f"hydra.run.dir={tmp_path}/report", *arguments)
+    outcome.assert_refused(parts)
+    assert (tmp_path / "report/tables.md").read_text() == "kept"
+    assert (tmp_path / "plain.md").read_text() == "no markers"
