@@ -3,7 +3,7 @@
 # make and git.
 #
 #   PYTHON=python3.12   the interpreter .venv is made from (default: python3)
-#   ARGS="..."          passed on to train.py, evaluate.py, benchmark.py, pytest or the lock resolver
+#   ARGS="..."          passed on to train.py, evaluate.py, benchmark.py, report.py, pytest or the lock resolver
 
 PYTHON ?= python3
 ARGS ?=
@@ -35,7 +35,7 @@ define CHECK_PYTHON
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help venv train evaluate benchmark test test-all lint format lock clean distclean
+.PHONY: help venv train evaluate benchmark report test test-all lint format lock clean distclean
 
 help: ## List the targets
 	@echo 'usage: make TARGET [ARGS="..."] [PYTHON=python3.12]'
@@ -52,6 +52,9 @@ evaluate: $(STAMP) ## Evaluate a checkpoint, arguments through ARGS
 
 benchmark: $(STAMP) ## Measure what quantised training costs, in about a minute; ARGS="benchmark=full" for all
 	$(PY) benchmark.py benchmark=quick $(ARGS)
+
+report: $(STAMP) ## Make outputs/report and the README's tables from results/
+	$(PY) report.py readme=README.md $(ARGS)
 
 test: $(STAMP) ## Run the tests and doctests, without those marked slow
 	$(PY) -m pytest -n auto --dist worksteal $(ARGS)

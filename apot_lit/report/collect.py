@@ -149,11 +149,11 @@ def _groups(runs: Iterable[Run]) -> list[Group]:
     for run in runs:
         by_protocol[protocol(run.result["config"])].append(run)
     named = [(_recipe(members), options, members) for options, members in by_protocol.items()]
-    largest: dict[str, tuple[Difference, ...]] = {}
+    largest: dict[str, tuple[Difference, ...]] = {TrainConfig.recipe: ()}  # what is called default differs in nothing
     groups = []
     for name, options, members in sorted(named, key=lambda item: (item[0], -len(item[2]), item[1])):
-        main = name not in largest
         usual = largest.setdefault(name, options)
+        main = options == usual
         rows: dict[Row, list[Run]] = defaultdict(list)
         for run in sorted(members, key=lambda run: run.seed):
             rows[run.row].append(run)
