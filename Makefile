@@ -3,7 +3,7 @@
 # make and git.
 #
 #   PYTHON=python3.12   the interpreter .venv is made from (default: python3)
-#   ARGS="..."          passed on to train.py, evaluate.py, benchmark.py, report.py, pytest or the lock resolver
+#   ARGS="..."          passed on to train.py, evaluate.py, export.py, benchmark.py, report.py, pytest or the lock resolver
 
 PYTHON ?= python3
 ARGS ?=
@@ -35,7 +35,7 @@ define CHECK_PYTHON
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help venv train evaluate benchmark report test test-all lint format lock clean distclean
+.PHONY: help venv train evaluate export benchmark report test test-all lint format lock clean distclean
 
 help: ## List the targets
 	@echo 'usage: make TARGET [ARGS="..."] [PYTHON=python3.12]'
@@ -49,6 +49,9 @@ train: $(STAMP) ## Train, e.g. make train ARGS="model=resnet10 quant.bit=3"
 
 evaluate: $(STAMP) ## Evaluate a checkpoint, arguments through ARGS
 	$(PY) evaluate.py $(ARGS)
+
+export: $(STAMP) ## Export a checkpoint, e.g. make export ARGS="ckpt_path=... format=onnx"
+	$(PY) export.py $(ARGS)
 
 benchmark: $(STAMP) ## Measure what quantised training costs, in about a minute; ARGS="benchmark=full" for all
 	$(PY) benchmark.py benchmark=quick $(ARGS)
@@ -77,7 +80,7 @@ lock: $(UV_STAMP) ## Regenerate requirements.lock from pyproject.toml
 	$(CHECK_PYTHON)
 	"$(UV)" pip compile --quiet --universal --fork-strategy fewest --generate-hashes \
 	    --python-version 3.11 --custom-compile-command "make lock" \
-	    --extra dev --extra loggers -o requirements.lock $(ARGS) pyproject.toml
+	    --extra dev --extra export --extra loggers -o requirements.lock $(ARGS) pyproject.toml
 
 clean: ## Remove caches and build products (keeps .venv and outputs/)
 	rm -rf $(CACHES) *.egg-info

@@ -153,6 +153,7 @@ class BenchmarkConfig(FitConfig):
     """Configuration of benchmark.py."""
 
     device: str = "auto"
+    inference: bool = False
     repeats: int = MISSING
     models: list[str] = MISSING
     width: int = 16
@@ -163,6 +164,20 @@ class BenchmarkConfig(FitConfig):
     projection_elements: int = MISSING
     pipeline_images: int = MISSING
     evaluation_images: int = MISSING
+
+
+@dataclass
+class ExportConfig:
+    """Configuration of export.py."""
+
+    ckpt_path: str = MISSING
+    format: str = MISSING
+    output: str | None = None
+    overwrite: bool = False
+    model: ModelConfig | None = None
+    quant: ReferenceQuantConfig = field(default_factory=ReferenceQuantConfig)
+    data_dir: str = MISSING
+    paths: PathsConfig = field(default_factory=PathsConfig)
 
 
 @dataclass
@@ -183,6 +198,7 @@ def register() -> None:
     store.store(name="evaluate_schema", node=EvaluateConfig)
     store.store(name="benchmark_schema", node=BenchmarkConfig)
     store.store(name="report_schema", node=ReportConfig)
+    store.store(name="export_schema", node=ExportConfig)
     for group, schemas in (
         ("optimizer", OPTIMIZER_SCHEMAS),
         ("scheduler", SCHEDULER_SCHEMAS),

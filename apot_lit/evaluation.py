@@ -1,5 +1,6 @@
 """Evaluation of a checkpoint, or of a network just trained, on one split."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from apot_lit.checkpoint import checkpoint_config, load_network, network_state, 
 from apot_lit.classifier import QuantClassifier
 from apot_lit.data.loader import BatchLoader
 from apot_lit.errors import UserError
+from apot_lit.export.cost import cost_table, measure_cost
 from apot_lit.interop.reference import is_reference, reference_config, reference_state
 from apot_lit.quant import clipping_thresholds
 from apot_lit.results import commit, hardware, percent, text_table, versions, write_json
@@ -40,12 +42,13 @@ def evaluate(config: dict[str, Any]) -> dict[str, Any]:
     """
     if config["split"] not in SPLITS:
         raise UserError(f"split={config['split']}: must be one of {', '.join(SPLITS)}")
-    trained, state = _checkpoint_contents(config)
+    trained, state = checkpoint_contents(config)
     data = {**trained["data"], "data_dir": config["data_dir"], "eval_batch_size": config["batch_size"]}
     trained = {**trained, "data": data}
     datamodule = build_datamodule(data, trained["seed"])
     classifier = QuantClassifier(trained)
     load_network(classifier.network, state, f"ckpt_path={config['ckpt_path']}")
+    cost = measure_cost(classifier.network, (1, 1, 28, 28))  # early: nothing is compiled yet
     prepare(classifier, config["trainer"])
     trainer = build_trainer(config["trainer"], logger=False, enable_progress_bar=False, enable_checkpointing=False)
     scores = evaluate_split(trainer, classifier, datamodule, config["split"])
@@ -56,6 +59,7 @@ def evaluate(config: dict[str, Any]) -> dict[str, Any]:
         "split": config["split"],
         **scores,
         "clipping_thresholds": clipping_thresholds(classifier.network),
+        "cost": cost.to_dict(),
         "config": trained,
         "versions": versions(),
         "commit": commit(),
@@ -65,6 +69,7 @@ def evaluate(config: dict[str, Any]) -> dict[str, Any]:
     write_json(output_dir / EVALUATION_FILE, evaluation, config["paths"]["root_dir"])
     confusion_figure(scores["confusion"]).savefig(output_dir / CONFUSION_PICTURE, dpi=150)
     _print_evaluation(evaluation)
+    print(cost_table(cost), end="\n\n")
     print("written:", output_dir / EVALUATION_FILE, output_dir / CONFUSION_PICTURE, sep="\n  ")
     return evaluation
 
@@ -121,8 +126,18 @@ def confusion_figure(confusion: list[list[int]]) -> Figure:
     return figure
 
 
-def _checkpoint_contents(config: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """The configuration of the network to evaluate and its weights."""
+def checkpoint_contents(config: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """Reads a checkpoint of this project or of the reference implementation.
+
+    Args:
+        config: plain configuration with the keys ``ckpt_path``, ``model`` and ``quant``.
+
+    Returns:
+        The configuration the network was trained with, and its weights.
+
+    Raises:
+        UserError: if it can't be read, or is given a network that it carries itself.
+    """
     where = f"ckpt_path={config['ckpt_path']}"
     checkpoint = read_file(config["ckpt_path"], "ckpt_path")
     model, quant = config["model"], config["quant"]

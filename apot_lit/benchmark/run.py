@@ -5,6 +5,7 @@ from typing import Any
 
 from apot_lit.benchmark.epoch import measure_epoch
 from apot_lit.benchmark.evaluation import measure_evaluation
+from apot_lit.benchmark.inference import inference_table, measure_inference
 from apot_lit.benchmark.picture import draw
 from apot_lit.benchmark.pipeline import measure_pipeline
 from apot_lit.benchmark.projection import measure_projection
@@ -15,11 +16,14 @@ from apot_lit.benchmark.targets import compare_with_targets
 from apot_lit.results import commit, hardware, versions, write_json
 
 RESULT_FILE = "benchmark.json"
+INFERENCE_FILE = "inference.json"
 PICTURE = "benchmark.png"
 
 
 def benchmark(config: dict[str, Any]) -> dict[str, Any]:
     """Measures everything, and writes ``benchmark.json`` and a picture to the output directory.
+
+    With ``inference=true`` it measures exported networks alone, and writes ``inference.json``.
 
     Args:
         config: plain, resolved configuration with the keys of `apot_lit.config.BenchmarkConfig`.
@@ -33,14 +37,23 @@ def benchmark(config: dict[str, Any]) -> dict[str, Any]:
     setting = build_setting(config)
     if config["compile"] and not setting.compile:
         print("no C++ compiler ($CXX, g++ or clang++): nothing is measured compiled")
-    steps = measure_steps(setting)
-    result: dict[str, Any] = {
+    output_dir = Path(config["paths"]["output_dir"])
+    facts = {
         "config": config,
         "versions": versions(),
         "commit": commit(),
         "hardware": hardware(setting.device),
         "threads": hardware(setting.device)["threads"],
         "repeats": setting.timer.repeats,
+    }
+    if config["inference"]:
+        inference = {**facts, **measure_inference(setting)}
+        write_json(output_dir / INFERENCE_FILE, inference, config["paths"]["root_dir"])
+        print(f"\n{inference_table(inference)}\n\nwritten: {output_dir / INFERENCE_FILE}")
+        return inference
+    steps = measure_steps(setting)
+    result: dict[str, Any] = {
+        **facts,
         "compiled": setting.compile,
         "steps": steps,
         "step_8_to_2": measure_bits(setting),
@@ -50,7 +63,6 @@ def benchmark(config: dict[str, Any]) -> dict[str, Any]:
         "evaluation": measure_evaluation(setting),
     }
     result["targets"] = compare_with_targets(result)
-    output_dir = Path(config["paths"]["output_dir"])
     write_json(output_dir / RESULT_FILE, result, config["paths"]["root_dir"])
     draw(result, output_dir / PICTURE)
     print(f"\n{text_report(result)}\n")

@@ -18,6 +18,7 @@ from apot_lit.protocol import Row
 from apot_lit.quant.levels import Scheme, level_set
 from apot_lit.report.collect import Collection, Group, Run
 from apot_lit.report.statistics import spread
+from apot_lit.report.weight import weight_way
 
 _COLOURS: dict[Scheme, str] = {"apot": "tab:blue", "uniform": "tab:orange", "pot": "tab:green"}
 _NAMES: dict[str, str] = {"apot": "APoT", "uniform": "uniform", "pot": "PoT"}
@@ -157,6 +158,7 @@ def all_pictures(collection: Collection, featured: Run, data_dir: Path) -> list[
     ]
     drawn += [
         ("levels", "Level sets of every scheme", level_sets()),
+        ("weight", "A weight's way: float, level, code, shifts", weight_way()),
         ("weights", f"Weights over their levels: {which}", weight_histogram(featured)),
         ("thresholds", f"Clipping thresholds: {which}", clipping_thresholds(featured)),
         ("curves", f"Learning curves: {which}", learning_curves(featured)),

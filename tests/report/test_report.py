@@ -159,7 +159,7 @@ def test_everything_is_written(written, results):
     assert lines[0]["cpu"] == "abacus"
     pictures = {path.stem for path in directory.glob("*.png")}
     assert pictures == {
-        *("accuracy_reference", "levels", "weights", "thresholds", "curves", "confusion", "misclassified"),
+        *("accuracy_reference", "levels", "weight", "weights", "thresholds", "curves", "confusion", "misclassified"),
     }
     page = (directory / "report.html").read_text()
     assert page.count("data:image/png;base64,") == len(pictures)
@@ -202,7 +202,7 @@ def test_the_page_works_in_a_browser(written, tmp_path):
     found = re.search(r'<pre id="probe">(.*?)</pre>', done.stdout, re.DOTALL)
     assert found, done.stdout[-2000:]
     seen = json.loads(found[1])
-    assert seen["pictures"] == [True] * 7
+    assert seen["pictures"] == [True] * 8
     assert seen["tables"] == 3
     assert "CONSOLE" not in done.stderr
     assert not seen["wide"]  # tables scroll, the page does not

@@ -1,0 +1,181 @@
+"""What runs exported networks: onnxruntime, the C compiler's program, torch with packed weights."""
+
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from apot_lit.errors import UserError
+from apot_lit.export.c_source import RUNTIME_FILES
+from apot_lit.export.packed import load_packed
+from apot_lit.export.shapes import Shape, infer_shapes
+from apot_lit.export.steps import INPUT, Convolution, Linear, Quantize, Step
+from apot_lit.export.verify import split_codes
+from apot_lit.quant.convert import quant_layers
+from apot_lit.quant.quantizers import ActivationQuantizer, Codes
+
+Array = npt.NDArray[Any]
+
+
+class OnnxEngine:
+    """Runs an ONNX file in onnxruntime on the CPU.
+
+    Args:
+        path: the file.
+        steps: of the network it was made from; they name its values.
+        threads: of onnxruntime, None for its default.
+
+    Raises:
+        UserError: if the file is missing or damaged.
+    """
+
+    def __init__(self, path: Path, steps: Sequence[Step], threads: int | None = None) -> None:
+        import onnx
+        from onnx import TensorProto, helper
+
+        self._threads = threads
+        self.steps = steps
+        self.quantized = [step for step in steps if isinstance(step, Quantize)]
+        try:
+            model = onnx.load(path)
+            onnx.checker.check_model(model)
+            self._session = self._open(model)
+            outputs = [
+                helper.make_tensor_value_info(step.output, TensorProto.UINT8, ["N", None, None, None])
+                for step in self.quantized
+            ]
+            self._constants = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
+            model.graph.output.extend(outputs)
+            self._with_codes = self._open(model)
+        except Exception as error:  # protobuf, checker and onnxruntime each have their own
+            raise UserError(f"{path}: is damaged or not this network's ({str(error).splitlines()[0][:150]})") from error
+
+    def weights(self) -> Mapping[str, Array]:
+        """See `Engine`."""
+        layers = {step.layer: step for step in self.steps if isinstance(step, Convolution | Linear)}
+        found = {layer: self._constants[f"{layer}.weight"] for layer in layers}
+        return {layer: found[layer].T if isinstance(layers[layer], Linear) else found[layer] for layer in layers}
+
+    def logits(self, pixels: Array) -> Array:
+        """See `Engine`."""
+        (logits,) = self._session.run(None, {INPUT: pixels})
+        return np.asarray(logits)
+
+    def codes(self, pixels: Array) -> tuple[Array, Mapping[str, Array]]:
+        """See `Engine`."""
+        logits, *codes = self._with_codes.run(None, {INPUT: pixels})
+        return logits, {step.layer: found for step, found in zip(self.quantized, codes, strict=True)}
+
+    def _open(self, model: Any) -> Any:
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 3
+        if self._threads is not None:
+            options.intra_op_num_threads = self._threads
+        return onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+
+
+class CEngine:
+    """Compiles exported C source with the system's compiler and runs the program.
+
+    Args:
+        directory: what `build_c` was written to.
+        steps: of the network it was made from.
+        input_shape: channels, height and width of an image.
+
+    Raises:
+        UserError: if there is no compiler, or it fails.
+    """
+
+    def __init__(self, directory: Path, steps: Sequence[Step], input_shape: Shape) -> None:
+        shapes = infer_shapes(steps, input_shape)
+        self.classes = shapes[steps[-1].output][0]
+        self.sizes = [(s.layer, int(np.prod(shapes[s.output]))) for s in steps if isinstance(s, Quantize)]
+        compiler = shutil.which(os.environ.get("CC") or "cc")
+        if compiler is None:
+            raise UserError(f"{directory}: can't be verified, no C compiler was found (cc or $CC)")
+        self._scratch = tempfile.TemporaryDirectory()
+        self.program = Path(self._scratch.name) / "network"
+        sources = [str(directory / name) for name in ("network.c", *RUNTIME_FILES) if name.endswith(".c")]
+        command = [compiler, "-std=c99", "-O3", "-ffp-contract=off", *sources, "-o", str(self.program)]
+        done = subprocess.run(command, capture_output=True, text=True)
+        if done.returncode:
+            first = (done.stderr.strip().splitlines() or ["no message"])[0]
+            raise UserError(f"{directory}: can't be compiled: {first}")
+
+    def weights(self) -> Mapping[str, Array]:
+        """None: the program says nothing of its weights."""
+        return {}
+
+    def logits(self, pixels: Array) -> Array:
+        """See `Engine`."""
+        return self._run(pixels, 0)[0]
+
+    def codes(self, pixels: Array) -> tuple[Array, Mapping[str, Array]]:
+        """See `Engine`."""
+        logits, codes = self._run(pixels, len(pixels))
+        return logits, split_codes(codes, self.sizes)
+
+    def _run(self, pixels: Array, with_codes: int) -> tuple[Array, Array]:
+        command = [str(self.program), str(with_codes)]
+        done = subprocess.run(command, input=np.ascontiguousarray(pixels).tobytes(), capture_output=True)
+        row = self.classes * 4 + (sum(size for _, size in self.sizes) if with_codes else 0)
+        if done.returncode or len(done.stdout) != row * len(pixels):
+            raise UserError("verification failed: the compiled program ended early")
+        rows = np.frombuffer(done.stdout, np.uint8).reshape(len(pixels), row)
+        return np.ascontiguousarray(rows[:, : self.classes * 4]).view(np.float32), rows[:, self.classes * 4 :]
+
+
+class PackedEngine:
+    """Runs a packed file in torch.
+
+    Args:
+        path: the file.
+        network: a network of the same shape to fill, if it is not one of `apot_lit.models`.
+        normalise: from pixels to the network's input.
+    """
+
+    def __init__(self, path: Path, normalise: Any, network: nn.Module | None = None) -> None:
+        self.network = load_packed(path, network)
+        self.normalise = normalise
+
+    def weights(self) -> Mapping[str, Array]:
+        """See `Engine`."""
+        with torch.no_grad():
+            layers = dict(quant_layers(self.network))
+            return {name: layer.weight_quantizer(layer.weight).values.numpy() for name, layer in layers.items()}
+
+    def logits(self, pixels: Array) -> Array:
+        """See `Engine`."""
+        with torch.no_grad():
+            logits: Tensor = self.network(self.normalise(torch.from_numpy(pixels)))
+        return logits.numpy()
+
+    def codes(self, pixels: Array) -> tuple[Array, Mapping[str, Array]]:
+        """See `Engine`."""
+        found: dict[str, Array] = {}
+
+        def hook_of(layer: str) -> Any:
+            def hook(_module: nn.Module, _inputs: Any, output: Codes) -> None:
+                found[layer] = output.values.numpy().astype(np.uint8)
+
+            return hook
+
+        hooks = [
+            module.register_forward_hook(hook_of(name.rpartition(".")[0]))
+            for name, module in self.network.named_modules()
+            if isinstance(module, ActivationQuantizer)
+        ]
+        logits = self.logits(pixels)
+        for hook in hooks:
+            hook.remove()
+        return logits, found

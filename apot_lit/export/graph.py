@@ -1,0 +1,260 @@
+"""From a torch model to the list of steps that every export format writes down."""
+
+import operator
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import fx, nn
+
+from apot_lit.errors import UserError
+from apot_lit.export.steps import (
+    INPUT,
+    Add,
+    Affine,
+    Codes,
+    Convolution,
+    Flatten,
+    Floats,
+    GlobalAveragePool,
+    Linear,
+    MaxPool,
+    Normalize,
+    Quantize,
+    Relu,
+    Step,
+)
+from apot_lit.quant.layers import QuantConv2d, QuantLayer, QuantLinear
+from apot_lit.quant.levels import LevelSet
+from apot_lit.quant.quantizers import (
+    ActivationQuantizer,
+    FloatPassthrough,
+    InputGrid,
+    WeightQuantizer,
+)
+
+MAX_ACT_CODE, MAX_WEIGHT_CODE = 255, 127
+_LEAVES = (QuantConv2d, QuantLinear, nn.Conv2d, nn.Linear, nn.BatchNorm2d, nn.ReLU, nn.MaxPool2d, nn.AdaptiveAvgPool2d)
+_NOTHING = (nn.Identity, nn.Dropout)
+
+
+class PixelScale:
+    """How pixels become the input that a network was trained on: ``(pixel - offset) * scale``.
+
+    Args:
+        mean: of pixels from 0 to 1.
+        std: likewise.
+
+    Attributes:
+        zero_point: the pixel that becomes 0, None if there is none.
+    """
+
+    def __init__(self, mean: float, std: float) -> None:
+        nearest = round(255 * mean)
+        self.zero_point = nearest if abs(255 * mean - nearest) <= 1e-6 else None
+        self.offset = 255 * mean if self.zero_point is None else float(self.zero_point)
+        self.scale = float(np.float32(1 / (255 * std)))
+
+
+def build_steps(network: nn.Module, pixels: PixelScale) -> list[Step]:
+    """Lists the operations of a network in evaluation mode, in an order in which they can be computed.
+
+    Args:
+        network: a model of convolutions, linear layers, batch norms, ReLU, max and global average pooling, sums and
+            flattening, quantised or not; its control flow must not depend on the input.
+        pixels: what the network was trained on.
+
+    Raises:
+        UserError: naming the first layer or operation that can't be exported, or codes that don't fit into 8 bits.
+    """
+    graph = _Tracer().trace(network)
+    builder = _Builder(network, pixels)
+    for node in graph.nodes:
+        builder.visit(node)
+    return builder.steps
+
+
+class _Tracer(fx.Tracer):
+    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
+        return isinstance(m, (*_LEAVES, *_NOTHING)) or super().is_leaf_module(m, module_qualified_name)
+
+
+class _Builder:
+    def __init__(self, network: nn.Module, pixels: PixelScale) -> None:
+        self.modules = dict(network.named_modules())
+        self.pixels = pixels
+        self.steps: list[Step] = []
+        self.values: dict[fx.Node, str] = {}
+
+    def visit(self, node: fx.Node) -> None:
+        if node.op == "placeholder":
+            self.values[node] = INPUT
+        elif node.op == "call_module":
+            self._module(node, self.modules[str(node.target)])
+        elif node.op in ("call_function", "call_method"):
+            self._function(node)
+        elif node.op == "output":
+            if self.values.get(node.args[0]) != self.steps[-1].output:  # type: ignore[arg-type]
+                raise UserError("the network: its output must be the last thing it computes")
+        else:
+            raise UserError(f"the network: {node.op} {node.target} can't be exported")
+
+    def _module(self, node: fx.Node, module: nn.Module) -> None:
+        layer, (source, *_) = str(node.target), node.args
+        assert isinstance(source, fx.Node)
+        if isinstance(module, _NOTHING):
+            self.values[node] = self.values[source]
+        elif isinstance(module, QuantConv2d | nn.Conv2d):
+            self._convolution(node, module, layer, source)
+        elif isinstance(module, QuantLinear | nn.Linear):
+            self._linear(node, module, layer, source)
+        elif isinstance(module, nn.BatchNorm2d):
+            factor, offset = _affine(module, layer)
+            self._add(node, Affine, source, factor=factor, offset=offset)
+        elif isinstance(module, nn.ReLU):
+            self._add(node, Relu, source)
+        elif isinstance(module, nn.MaxPool2d):
+            if module.ceil_mode or _pair(module.dilation) != (1, 1):
+                raise UserError(f"layer {layer}: max-pooling with ceil_mode or dilation can't be exported")
+            self._add(
+                node,
+                MaxPool,
+                source,
+                kernel=_pair(module.kernel_size),
+                stride=_pair(module.stride),
+                padding=_pair(module.padding),
+            )
+        elif isinstance(module, nn.Flatten) and (module.start_dim, module.end_dim) == (1, -1):
+            self._add(node, Flatten, source)
+        elif isinstance(module, nn.AdaptiveAvgPool2d) and module.output_size in (1, (1, 1)):
+            self._add(node, GlobalAveragePool, source)
+        else:
+            raise UserError(f"layer {layer}: {type(module).__name__} can't be exported")
+
+    def _function(self, node: fx.Node) -> None:
+        sources = [argument for argument in node.args if isinstance(argument, fx.Node)]
+        if node.target in (operator.add, operator.iadd, torch.add) and len(sources) == 2:
+            self._add(node, Add, *sources)
+        elif node.target in (torch.flatten, "flatten") and node.args[1:] in ((1,), (1, -1)):
+            self._add(node, Flatten, sources[0])
+        elif node.target in (F.relu, torch.relu, "relu"):
+            self._add(node, Relu, sources[0])
+        else:
+            name = node.target if isinstance(node.target, str) else getattr(node.target, "__name__", node.target)
+            raise UserError(f"operation {name}: can't be exported")
+
+    def _convolution(self, node: fx.Node, module: nn.Conv2d, layer: str, source: fx.Node) -> None:
+        if module.padding_mode != "zeros" or isinstance(module.padding, str):
+            raise UserError(f"layer {layer}: only zero padding by a number can be exported")
+        weight, weight_scale = _weight(module, layer)
+        value, act_scale, integer, zero_point = self._input(module, layer, source, weight)
+        self.values[node] = node.name
+        self.steps.append(
+            Convolution(
+                node.name,
+                (value,),
+                weight,
+                integer,
+                zero_point,
+                _product(act_scale, weight_scale),
+                _array(module.bias),
+                _pair(module.stride),
+                _pair(module.padding),
+                _pair(module.dilation),
+                module.groups,
+                _levels(module),
+                layer,
+            )
+        )
+
+    def _linear(self, node: fx.Node, module: nn.Linear, layer: str, source: fx.Node) -> None:
+        if isinstance(module, QuantLinear) and not isinstance(module.act_quantizer, FloatPassthrough):
+            raise UserError(f"layer {layer}: a linear layer with quantised input can't be exported")
+        weight, scale = _weight(module, layer)
+        self._add(node, Linear, source, weight=weight, scale=scale, bias=_array(module.bias), layer=layer)
+
+    def _input(
+        self, module: nn.Conv2d, layer: str, source: fx.Node, weight: Codes | Floats
+    ) -> tuple[str, float | None, bool, int]:
+        """What a convolution reads: name, scale, whether it is integers, and their zero point."""
+        quantizer = module.act_quantizer if isinstance(module, QuantConv2d) else FloatPassthrough()
+        on_grid = isinstance(quantizer, InputGrid) and self.values[source] == INPUT and weight.dtype == np.int8
+        if on_grid and self.pixels.zero_point is not None:
+            return INPUT, self.pixels.scale, True, self.pixels.zero_point
+        if isinstance(quantizer, ActivationQuantizer):
+            if quantizer.unit > MAX_ACT_CODE:
+                raise UserError(
+                    f"layer {layer}: activation codes up to {quantizer.unit} don't fit into 8 bits "
+                    f"({quantizer.bit} bits, {quantizer.levels.scheme}); APoT does up to 5 bits, uniform up to 8"
+                )
+            name = f"{source.name}_codes_{node_name(layer)}"
+            alpha = float(quantizer.alpha)
+            levels = quantizer.levels
+            factor = float(np.float32(2 * quantizer.unit / alpha))
+            step = Quantize(name, (self._float(source),), factor, quantizer.unit, levels.half_grid(), levels, layer)
+            self.steps.append(step)
+            return name, alpha / quantizer.unit, weight.dtype == np.int8, 0
+        return self._float(source), None, False, 0
+
+    def _float(self, source: fx.Node) -> str:
+        """Name of a value as floats; pixels are normalised where they are needed so."""
+        if self.values[source] != INPUT:
+            return self.values[source]
+        if not any(isinstance(step, Normalize) for step in self.steps):
+            self.steps.append(Normalize("normalized", (INPUT,), self.pixels.offset, self.pixels.scale))
+        return "normalized"
+
+    def _add(self, node: fx.Node, kind: Callable[..., Step], *sources: Any, **attributes: Any) -> None:
+        self.steps.append(kind(node.name, tuple(self._float(source) for source in sources), **attributes))
+        self.values[node] = node.name
+
+
+def node_name(layer: str) -> str:
+    """A layer's name as part of the name of a value."""
+    return layer.replace(".", "_")
+
+
+@torch.no_grad()
+def _weight(module: nn.Conv2d | nn.Linear, layer: str) -> tuple[Codes | Floats, float | None]:
+    """Codes and scale of a layer's weights, or the float weights themselves and None."""
+    if not isinstance(module, QuantLayer) or isinstance(module.weight_quantizer, FloatPassthrough):
+        return module.weight.detach().float().cpu().numpy(), None
+    codes = module.weight_quantizer(module.weight)
+    values = codes.values.detach().cpu().numpy()
+    largest = float(np.abs(values).max(initial=0))
+    if not np.array_equal(values, np.rint(values)) or largest > MAX_WEIGHT_CODE:
+        raise UserError(f"layer {layer}: weight codes up to {largest:g} don't fit into 8 bits; APoT does up to 6 bits")
+    return values.astype(np.int8), float(codes.scale)
+
+
+def _levels(module: nn.Module) -> LevelSet | None:
+    quantizer = getattr(module, "weight_quantizer", None)
+    return quantizer.levels if isinstance(quantizer, WeightQuantizer) else None
+
+
+def _affine(norm: nn.BatchNorm2d, layer: str) -> tuple[Floats, Floats]:
+    """Factor and offset of a batch norm with its running statistics, as torch computes them, in float32."""
+    if norm.running_mean is None or norm.running_var is None:
+        raise UserError(f"layer {layer}: a batch norm without running statistics can't be exported")
+    weight, bias = _array(norm.weight), _array(norm.bias)
+    factor = 1 / np.sqrt(_array(norm.running_var) + np.float32(norm.eps), dtype=np.float32)
+    factor = factor if weight is None else factor * weight
+    offset = (0 if bias is None else bias) - _array(norm.running_mean) * factor
+    return factor.astype(np.float32), np.asarray(offset, dtype=np.float32)
+
+
+def _array(tensor: torch.Tensor | None) -> Any:
+    return None if tensor is None else tensor.detach().float().cpu().numpy()
+
+
+def _pair(value: Any) -> tuple[int, int]:
+    return (int(value), int(value)) if isinstance(value, int) else (int(value[0]), int(value[1]))
+
+
+def _product(*scales: float | None) -> float | None:
+    product = None
+    for scale in scales:
+        product = scale if product is None else product if scale is None else product * scale
+    return product

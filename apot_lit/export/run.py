@@ -1,0 +1,143 @@
+"""export.py: writes a trained network in one of the formats, and verifies what it wrote."""
+
+import shutil
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from apot_lit.build import build_datamodule, build_network
+from apot_lit.checkpoint import load_network
+from apot_lit.data.embedded import load_idx_pair
+from apot_lit.errors import UserError
+from apot_lit.evaluation import checkpoint_contents
+from apot_lit.export.c_source import build_c
+from apot_lit.export.cost import cost_table, measure_cost
+from apot_lit.export.engines import CEngine, OnnxEngine, PackedEngine
+from apot_lit.export.graph import PixelScale, build_steps
+from apot_lit.export.onnx_model import build_onnx, float_layers
+from apot_lit.export.packed import save_packed
+from apot_lit.export.steps import Step
+from apot_lit.export.verify import Engine, Verification, verify
+from apot_lit.protocol import row
+from apot_lit.quant.spec import FULL_PRECISION
+from apot_lit.results import versions, write_json
+
+FORMATS = {"onnx": "network.onnx", "packed": "network.safetensors", "header": "c"}
+VERIFY = "verify"
+EXPORT_FILE = "export.json"
+INPUT_SHAPE = (1, 28, 28)
+
+
+def export(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Exports a checkpoint, or verifies an earlier export.
+
+    Args:
+        config: plain, resolved configuration with the keys of `apot_lit.config.ExportConfig`.
+
+    Returns:
+        The content of ``export.json``.
+
+    Raises:
+        UserError: for an unknown format, an output that exists, a network that can't be exported, an export that is not
+            the same function as the checkpoint.
+    """
+    kind = config["format"]
+    if kind not in (*FORMATS, VERIFY):
+        raise UserError(f"format={kind}: must be one of {', '.join((*FORMATS, VERIFY))}")
+    trained, state = checkpoint_contents(config)
+    datamodule = build_datamodule({**trained["data"], "data_dir": config["data_dir"]}, trained["seed"])
+    network = build_network(trained["model"], trained["quant"], datamodule.input_step)
+    load_network(network, state, f"ckpt_path={config['ckpt_path']}")
+    network.eval()
+    steps = build_steps(network, PixelScale(trained["data"]["mean"], trained["data"]["std"]))
+
+    output_dir = Path(config["paths"]["output_dir"])
+    output = Path(config["output"]) if config["output"] is not None else output_dir / FORMATS.get(kind, "")
+    if kind == VERIFY:
+        if config["output"] is None or not output.exists():
+            raise UserError(f"output={config['output']}: name the export to verify, a file or directory that exists")
+        kind = _kind_of(output)
+    else:
+        _write(kind, output, config["overwrite"], network, steps, trained)
+    images, _ = load_idx_pair(Path(config["data_dir"]), "test")
+    engine = _engine(kind, output, steps, datamodule.normalisation)
+    verification = verify(network, datamodule.normalisation, engine, images)
+    cost = measure_cost(network, (1, *INPUT_SHAPE))
+    result = {
+        "ckpt_path": config["ckpt_path"],
+        "format": kind,
+        "output": str(output),
+        "bytes": sum(path.stat().st_size for path in ([output] if output.is_file() else output.iterdir())),
+        "float_layers": float_layers(steps),
+        "verification": verification.to_dict(),
+        "cost": cost.to_dict(),
+        "config": trained,
+        "versions": versions(),
+    }
+    write_json(output_dir / EXPORT_FILE, result, config["paths"]["root_dir"])
+    _print(result, cost_table(cost), verification, trained)
+    return result
+
+
+def _write(
+    kind: str, output: Path, overwrite: bool, network: nn.Module, steps: list[Step], trained: Mapping[str, Any]
+) -> None:
+    """Writes the export under another name first: what was there stays until the new one is whole."""
+    if output.exists() and not overwrite:
+        raise UserError(f"output={output}: exists already; give another one, or overwrite=true")
+    if output.is_dir() and kind != "header":
+        raise UserError(f"output={output}: is a directory; name a file")
+    if output.is_file() and kind == "header":
+        raise UserError(f"output={output}: is a file; name a directory")
+    output.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=output.parent, prefix=".export-") as scratch:
+        partial = Path(scratch) / "new"
+        if kind == "onnx":
+            import onnx
+
+            model = build_onnx(steps, INPUT_SHAPE, {**_facts(trained), "float_layers": float_layers(steps)})
+            onnx.save(model, partial)
+        elif kind == "packed":
+            save_packed(network, trained, partial)
+        else:
+            partial.mkdir()
+            for name, content in build_c(steps, INPUT_SHAPE, ", ".join(map(str, _facts(trained).values()))).items():
+                (partial / name).write_text(content)
+        if output.is_dir():
+            shutil.rmtree(output)
+        partial.replace(output)
+
+
+def _engine(kind: str, output: Path, steps: list[Step], normalise: Any) -> Engine:
+    if kind == "onnx":
+        return OnnxEngine(output, steps)
+    if kind == "packed":
+        return PackedEngine(output, normalise)
+    return CEngine(output, steps, INPUT_SHAPE)
+
+
+def _kind_of(output: Path) -> str:
+    if output.is_dir():
+        return "header"
+    kinds = {Path(name).suffix: kind for kind, name in FORMATS.items() if kind != "header"}
+    if output.suffix not in kinds:
+        raise UserError(f"output={output}: must be a directory, or end in {' or '.join(kinds)}")
+    return kinds[output.suffix]
+
+
+def _facts(trained: Mapping[str, Any]) -> dict[str, Any]:
+    kind = row(trained)
+    return {"network": kind.model, "bit": kind.bit, "scheme": kind.scheme}
+
+
+def _print(result: Mapping[str, Any], table: str, verification: Verification, trained: Mapping[str, Any]) -> None:
+    print(table, end="\n\n")
+    if trained["quant"]["bit"] == FULL_PRECISION:
+        print("full precision: this export computes in floats throughout")
+    elif result["float_layers"]:
+        print(f"computed in floats: {', '.join(result['float_layers'])} (and batch norms, sums, pooling)")
+    print(verification)
+    print("written:", result["output"], f"({result['bytes']:,} bytes)")

@@ -1,0 +1,128 @@
+"""A network in evaluation mode as a list of steps over named values, which every export format writes down."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from apot_lit.quant.levels import LevelSet
+
+Floats = npt.NDArray[np.float32]
+Codes = npt.NDArray[np.int8]
+
+INPUT = "pixels"
+"""Name of the network's input, uint8 pixels ``[N, C, H, W]``."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """One operation.
+
+    Attributes:
+        output: name of the value it computes.
+        inputs: names of the values it reads.
+    """
+
+    output: str
+    inputs: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Normalize(Step):
+    """Pixels to floats: ``(pixel - offset) * scale``."""
+
+    offset: float
+    scale: float
+
+
+@dataclass(frozen=True)
+class Quantize(Step):
+    """Floats to activation codes: ``table[trunc(clip(x * factor, 0, 2 unit))]``, the rule of `apot_lit.quant`.
+
+    Attributes:
+        factor: ``2 * unit / alpha``, float32.
+        unit: the largest code.
+        table: code of every half-grid index, 0 to 2 unit.
+        levels: the level set.
+        layer: name of the layer whose input this is.
+    """
+
+    factor: float
+    unit: int
+    table: tuple[int, ...]
+    levels: LevelSet
+    layer: str
+
+
+@dataclass(frozen=True)
+class Convolution(Step):
+    """``scale * conv(input - zero_point, weight) + bias``.
+
+    Attributes:
+        weight: int8 codes, or float32 weights of a layer in full precision, ``[O, I / groups, H, W]``.
+        integer: whether the input is codes or pixels, so that the convolution is one of integers.
+        zero_point: what the input's padding is, and what is subtracted from it.
+        scale: None for 1.
+        bias: per output channel, or None.
+        levels: level set of the weights' magnitudes, None for weights of the first or last layer or float ones.
+        layer: name of the layer.
+    """
+
+    weight: Codes | Floats
+    integer: bool
+    zero_point: int
+    scale: float | None
+    bias: Floats | None
+    stride: tuple[int, int]
+    padding: tuple[int, int]
+    dilation: tuple[int, int]
+    groups: int
+    levels: LevelSet | None
+    layer: str
+
+
+@dataclass(frozen=True)
+class Linear(Step):
+    """``scale * (input @ weight.T) + bias``, input in floats; attributes as `Convolution`."""
+
+    weight: Codes | Floats
+    scale: float | None
+    bias: Floats | None
+    layer: str
+
+
+@dataclass(frozen=True)
+class Affine(Step):
+    """Batch norm in evaluation: ``x * factor + offset`` per channel."""
+
+    factor: Floats
+    offset: Floats
+
+
+@dataclass(frozen=True)
+class Relu(Step):
+    """``max(x, 0)``."""
+
+
+@dataclass(frozen=True)
+class Add(Step):
+    """Sum of two values."""
+
+
+@dataclass(frozen=True)
+class MaxPool(Step):
+    """Largest value of each window; windows reach over the edge by `padding`."""
+
+    kernel: tuple[int, int]
+    stride: tuple[int, int]
+    padding: tuple[int, int]
+
+
+@dataclass(frozen=True)
+class GlobalAveragePool(Step):
+    """Mean over height and width."""
+
+
+@dataclass(frozen=True)
+class Flatten(Step):
+    """``[N, C, 1, 1]`` to ``[N, C]``."""

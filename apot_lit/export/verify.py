@@ -1,0 +1,172 @@
+"""Proof that an exported network is the same function as the torch network it comes from."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from apot_lit.errors import UserError
+from apot_lit.quant.convert import quant_layers
+from apot_lit.quant.quantizers import ActivationQuantizer, Codes
+
+TIE = 1e-6
+_LOGITS = 1e-4  # largest difference of logits after equal codes, where sums of floats differ in their order
+_BATCH = 500
+
+Array = npt.NDArray[Any]
+
+
+class Engine(Protocol):
+    """Something that runs an exported network."""
+
+    def logits(self, pixels: Array) -> Array:
+        """Logits ``[N, classes]`` of uint8 pixels ``[N, C, H, W]``."""
+
+    def weights(self) -> Mapping[str, Array]:
+        """Weights by quantised layer as codes, shaped as in torch, of those layers where the export can be asked."""
+
+    def codes(self, pixels: Array) -> tuple[Array, Mapping[str, Array]]:
+        """Logits, and by layer the codes of its input, of the same shape as in torch."""
+
+
+@dataclass(frozen=True)
+class Verification:
+    """How an exported network compares with torch.
+
+    Attributes:
+        images: how many were classified by both.
+        same_predictions: on how many of them both agree.
+        largest_logit_difference: over all of them.
+        code_images: on how many all activation codes were compared.
+        codes: how many codes these are.
+        ties: codes that differ because the value lies within 1e-6 alpha of the midpoint of two levels.
+    """
+
+    images: int
+    same_predictions: int
+    largest_logit_difference: float
+    code_images: int
+    codes: int
+    ties: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain containers for JSON."""
+        return asdict(self)
+
+    def __str__(self) -> str:
+        """One line for the terminal."""
+        return (
+            f"verified: same prediction on {self.same_predictions} of {self.images} images, largest logit difference "
+            f"{self.largest_logit_difference:.2g}; {self.codes:,} codes of {self.code_images} images compared, "
+            f"{self.ties} on a tie differ"
+        )
+
+
+def verify(
+    network: nn.Module,
+    normalise: Callable[[Tensor], Tensor],
+    engine: Engine,
+    images: Tensor,
+    code_images: int = 256,
+) -> Verification:
+    """Compares an exported network with the torch network in evaluation mode.
+
+    Weight codes are compared first, since some may never be used: a 3x3 kernel on a 1x1 image reads its centre alone.
+    Then every tensor of activation codes is compared, layer after layer: torch gets the codes of the export as input
+    of each layer, so that one code that lies on a tie, where a difference in the last digit of a float decides, does
+    not change those of the layers after it. Last, all images are classified by both.
+
+    Args:
+        network: the torch network.
+        normalise: from uint8 pixels to the network's input.
+        engine: runs the export.
+        images: uint8 ``[N, C, H, W]``.
+        code_images: on how many of them codes are compared.
+
+    Raises:
+        UserError: for any difference but ties.
+    """
+    network = network.eval()
+    _compare_weights(network, engine.weights())
+    codes, ties = _compare_codes(network, normalise, engine, images[:code_images])
+    same, largest = 0, 0.0
+    for batch in images.split(_BATCH):
+        found = engine.logits(batch.numpy())
+        with torch.no_grad():
+            expected = network(normalise(batch)).numpy()
+        same += int((found.argmax(1) == expected.argmax(1)).sum())
+        largest = max(largest, float(np.abs(found - expected).max()))
+    if same != len(images):
+        raise UserError(f"verification failed: {len(images) - same} of {len(images)} predictions differ from torch")
+    return Verification(len(images), same, largest, min(code_images, len(images)), codes, ties)
+
+
+@torch.no_grad()
+def _compare_weights(network: nn.Module, found: Mapping[str, Array]) -> None:
+    for name, layer in quant_layers(network):
+        if name in found:
+            expected = layer.weight_quantizer(layer.weight).values.numpy()
+            differing = int((expected != found[name]).sum()) if expected.shape == found[name].shape else expected.size
+            if differing:
+                raise UserError(f"verification failed: layer {name}: {differing} weight codes differ from torch")
+
+
+def _compare_codes(
+    network: nn.Module, normalise: Callable[[Tensor], Tensor], engine: Engine, images: Tensor
+) -> tuple[int, int]:
+    """Numbers of codes compared and of ties that differ."""
+    logits, found = engine.codes(images.numpy())
+    counts = {"codes": 0, "ties": 0}
+    quantizers = {
+        name.rpartition(".")[0]: module
+        for name, module in network.named_modules()
+        if isinstance(module, ActivationQuantizer)
+    }
+    missing = [layer for layer in quantizers if layer not in found]
+    if missing:
+        raise UserError(f"verification failed: layer {missing[0]} has no codes in the export")
+
+    def hook_of(layer: str) -> Callable[..., Codes]:
+        def hook(quantizer: ActivationQuantizer, inputs: tuple[Tensor], output: Codes) -> Codes:
+            theirs = torch.from_numpy(found[layer].astype(np.float32)).view_as(output.values)
+            different = theirs != output.values
+            counts["codes"] += different.numel()
+            counts["ties"] += _count_ties(quantizer, inputs[0][different], layer)
+            return Codes(theirs, output.scale)
+
+        return hook
+
+    hooks = [quantizer.register_forward_hook(hook_of(layer)) for layer, quantizer in quantizers.items()]
+    try:
+        with torch.no_grad():
+            expected = network(normalise(images)).numpy()
+    finally:
+        for hook in hooks:
+            hook.remove()
+    difference = float(np.abs(logits - expected).max())
+    if not difference <= _LOGITS * max(1.0, float(np.abs(expected).max())):
+        raise UserError(f"verification failed: logits differ by {difference:.3g} after the same codes")
+    return counts["codes"], counts["ties"]
+
+
+def _count_ties(quantizer: ActivationQuantizer, values: Tensor, layer: str) -> int:
+    """Number of differing values, all of which must lie on a tie."""
+    half = values.double() * (2 * quantizer.unit / float(quantizer.alpha))
+    distance = (half - half.round()).abs() / (2 * quantizer.unit)
+    wrong = int((distance > TIE).sum())
+    if wrong:
+        raise UserError(f"verification failed: layer {layer}: {wrong} activation codes differ from torch")
+    return len(values)
+
+
+def split_codes(flat: Array, sizes: Sequence[tuple[str, int]]) -> dict[str, Array]:
+    """Cuts rows of codes, one row an image, into the layers that they belong to."""
+    found, start = {}, 0
+    for layer, size in sizes:
+        found[layer] = flat[:, start : start + size]
+        start += size
+    return found

@@ -1,0 +1,126 @@
+"""export.py from end to end, and its refusals."""
+
+import json
+
+import onnx
+import pytest
+import torch
+import yaml
+
+from tests.conftest import ROOT
+
+
+@pytest.fixture(scope="module")
+def checkpoints(tmp_path_factory):
+    """Checkpoints of this project, made without training: what export.py reads is what train.py writes."""
+    from pytorch_lightning import Trainer
+
+    from apot_lit.classifier import QuantClassifier
+    from apot_lit.optim_config import CosineConfig, SGDConfig
+    from tests.export.conftest import trained
+
+    directory = tmp_path_factory.mktemp("checkpoints")
+    data = yaml.safe_load((ROOT / "conf/data/mnist.yaml").read_text())
+    for name, bit, power in (("apot3", 3, 1), ("uniform2", 2, 0), ("float", 32, 1), ("apot7", 7, 1)):
+        config = {
+            "seed": 0,
+            "model": {"name": "resnet10", "stem": "reference", "width": 4},
+            "quant": {"bit": bit, "power": power, "additive": True},
+            "data": {**data, "data_dir": str(ROOT / "data/mnist")},
+            "optimizer": dict(vars(SGDConfig())),
+            "scheduler": dict(vars(CosineConfig())),
+        }
+        classifier = QuantClassifier(config, network=trained(bit, power, width=4))
+        trainer = Trainer(logger=False, enable_checkpointing=False, enable_progress_bar=False, accelerator="cpu")
+        trainer.strategy.connect(classifier)
+        trainer.save_checkpoint(directory / f"{name}.ckpt", weights_only=True)
+    return directory
+
+
+@pytest.fixture
+def export(run_script, tmp_path, checkpoints):
+    def run(name, *arguments, code=0):
+        overrides = [f"ckpt_path={checkpoints}/{name}.ckpt", f"hydra.run.dir={tmp_path}/run", *arguments]
+        outcome = run_script("export.py", *overrides)
+        assert outcome.code == code, outcome.err
+        return outcome
+
+    return run
+
+
+@pytest.mark.parametrize("kind", ["onnx", "packed", "header"])
+@pytest.mark.parametrize("name", ["apot3", "uniform2"])
+def test_each_format_is_written_and_verified_on_all_test_images(export, tmp_path, name, kind):
+    target = tmp_path / {"onnx": "net.onnx", "packed": "net.safetensors", "header": "net"}[kind]
+    outcome = export(name, f"format={kind}", f"output={target}")
+    assert "verified: same prediction on 10000 of 10000 images" in outcome.out
+    assert "computed in floats: fc" in outcome.out
+    assert "shift-adds per MAC" in outcome.out
+    result = json.loads((tmp_path / "run/export.json").read_text())
+    assert result["verification"]["same_predictions"] == 10_000
+    assert result["verification"]["code_images"] == 256
+    assert result["float_layers"] == ["fc"]
+    before = target.stat().st_mtime_ns
+    export(name, "format=verify", f"output={target}")
+    assert target.stat().st_mtime_ns == before
+
+    export(name, f"format={kind}", f"output={target}", code=2).assert_refused([str(target), "overwrite=true"])
+    assert target.stat().st_mtime_ns == before
+
+
+def test_overwriting_is_asked_for_and_another_network_is_noticed(export, tmp_path):
+    target = tmp_path / "net.onnx"
+    export("apot3", "format=onnx", f"output={target}")
+    export("uniform2", "format=verify", f"output={target}", code=2).assert_refused(["verification failed"])
+    export("uniform2", "format=onnx", f"output={target}", "overwrite=true")
+    export("uniform2", "format=verify", f"output={target}")
+
+
+def test_full_precision_is_exported_as_floats_and_says_so(export, tmp_path):
+    outcome = export("float", "format=onnx")
+    assert "full precision: this export computes in floats throughout" in outcome.out
+    kinds = {node.op_type for node in onnx.load(tmp_path / "run/network.onnx").graph.node}
+    assert "Conv" in kinds
+    assert "ConvInteger" not in kinds
+
+
+def test_a_damaged_export_is_caught(export, tmp_path):
+    target = tmp_path / "net"
+    export("apot3", "format=header", f"output={target}")
+    source = (target / "network.c").read_text()
+    begin = source.index("static const int8_t")  # the first convolution's codes
+    place = source.index("{", begin) + 1
+    first = source[place:].split(",", 1)[0].strip()
+    changed = source[:place] + f"\n    {-int(first) if int(first) else 64}," + source[place:].split(",", 1)[1]
+    (target / "network.c").write_text(changed)
+    outcome = export("apot3", "format=verify", f"output={target}", code=2)
+    outcome.assert_refused(["verification failed"])
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "parts"),
+    [
+        ("apot3", ["format=tflite"], ["format=tflite", "onnx, packed, header, verify"]),
+        ("apot3", [], ["format"]),
+        ("missing", ["format=onnx"], ["missing.ckpt", "no such file"]),
+        ("apot7", ["format=onnx"], ["layer layer1.0.conv1", "don't fit into 8 bits"]),
+        ("float", ["format=packed"], ["nothing to pack"]),
+        ("apot3", ["format=verify"], ["output"]),
+        ("apot3", ["format=verify", "output=nowhere.onnx"], ["nowhere.onnx"]),
+        ("apot3", ["format=onnx", "output=."], ["output=.", "exists"]),
+        ("apot3", ["format=onnx", "model=resnet10"], ["carries its own configuration"]),
+        ("apot3", ["format=onnx", "outpt=x"], ["outpt", "did you mean output?"]),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else value,
+)
+def test_mistakes_are_one_line(export, name, arguments, parts):
+    export(name, *arguments, code=2).assert_refused(parts)
+
+
+def test_a_damaged_file_is_one_line(export, tmp_path, checkpoints):
+    (tmp_path / "net.onnx").write_bytes(b"not a model")
+    export("apot3", "format=verify", f"output={tmp_path}/net.onnx", code=2).assert_refused(["net.onnx", "damaged"])
+    damaged = checkpoints / "damaged.ckpt"
+    damaged.write_bytes((checkpoints / "apot3.ckpt").read_bytes()[:1000])
+    export("damaged", "format=onnx", code=2).assert_refused(["damaged.ckpt", "damaged"])
+    assert torch.load(checkpoints / "apot3.ckpt", weights_only=True)
