@@ -21,7 +21,13 @@ def script_calls():
         if words[:2] == ["make", "train"]:
             arguments = "".join(word.removeprefix("ARGS=") for word in words if word.startswith("ARGS="))
             yield command, "train", shlex.split(arguments)
-        elif words[0].endswith("python") and words[1] in ("train.py", "evaluate.py", "benchmark.py", "report.py"):
+        elif words[0].endswith("python") and words[1] in (
+            "train.py",
+            "evaluate.py",
+            "benchmark.py",
+            "report.py",
+            "export.py",
+        ):
             yield (
                 command,
                 words[1].removesuffix(".py"),

@@ -3,11 +3,13 @@
 import tempfile
 from collections.abc import Callable, Mapping
 from functools import partial
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from tabulate import tabulate
 from torch import nn
 
 from apot_lit.benchmark.setting import Setting
@@ -18,10 +20,10 @@ from apot_lit.export.graph import PixelScale, build_steps
 from apot_lit.export.onnx_model import build_onnx
 from apot_lit.export.packed import save_packed
 from apot_lit.quant.spec import FULL_PRECISION
-from apot_lit.results import text_table
 
 BATCHES, THREADS = (1, 128), (1, 2)
 BASE = "float32 ONNX"
+BEGIN, END = "<!-- inference:begin -->", "<!-- inference:end -->"
 _SHAPE = (1, 28, 28)
 _C_IMAGES = 200
 
@@ -69,11 +71,11 @@ def measure_inference(setting: Setting) -> dict[str, Any]:
                                 }
                             )
                 sizes.append({"model": model, "scheme": scheme, "bit": bit, "share": exports.packed_share(config)})
-    return {"rows": rows, "sizes": sizes}
+    return {"onnxruntime": version("onnxruntime"), "rows": rows, "sizes": sizes}
 
 
-def inference_table(result: Mapping[str, Any]) -> str:
-    """The rows as a table for the terminal."""
+def inference_table(result: Mapping[str, Any], style: str = "simple") -> str:
+    """What was measured as a table, for the terminal or, with the style ``github``, for the README."""
     rows = [
         [
             f"{row['model']}, {row['scheme']} {row['bit']} bits",
@@ -87,10 +89,13 @@ def inference_table(result: Mapping[str, Any]) -> str:
     ]
     headers = ["network", "engine", "batch", "threads", "images/s", f"speed, {BASE} = 1"]
     sizes = [
-        f"packed {size['model']}, {size['scheme']} {size['bit']} bits: {size['share']:.3f} of its float32 weights"
+        f"Packed {size['model']}, {size['scheme']} {size['bit']} bits: {size['share']:.3f} of its float32 weights."
         for size in result["sizes"]
     ]
-    return "\n".join([text_table(rows, headers), "", *sizes])
+    engines = f"onnxruntime {result['onnxruntime']}, torch {result['versions']['torch']}"
+    where = f"{result['hardware']['cpu']}, {engines}; medians of {result['repeats']} interleaved repeats."
+    table = tabulate(rows, headers=headers, tablefmt=style, disable_numparse=True)
+    return "\n\n".join([where, table, "\n".join(sizes)])
 
 
 class _Exports:

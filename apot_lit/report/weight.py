@@ -20,16 +20,14 @@ def weight_way() -> Figure:
     figure, axes = pyplot.subplots(figsize=(9, 3.1), layout="constrained")
     values = sorted({sign * float(level) for level in levels.levels for sign in (1, -1)})
     axes.vlines(values, 0, 1, color="tab:blue", lw=1)
-    for sign in (1, -1):
-        for magnitude in levels.codes:
-            position = sign * magnitude / levels.denominator
-            axes.text(position, -0.12, str(sign * magnitude), ha="center", va="top", fontsize=7, rotation=90)
+    for code_there in sorted({sign * magnitude for sign in (1, -1) for magnitude in levels.codes}):
+        position = code_there / levels.denominator
+        axes.text(position, -0.12, str(code_there), ha="center", va="top", fontsize=7, rotation=90)
     ratio, level = _WEIGHT / _ALPHA, code / levels.denominator
     axes.annotate("", (level, 1.05), (ratio, 1.5), arrowprops={"arrowstyle": "->", "color": "tab:red"})
     axes.plot([ratio], [1.55], "o", color="tab:red")
-    axes.text(
-        ratio - 0.03, 1.55, f"w / alpha = {_WEIGHT} / {_ALPHA} = {ratio:.4f}", va="center", ha="right", fontsize=9
-    )
+    label = f"w / alpha = {_WEIGHT} / {_ALPHA} = {ratio:.4f}"
+    axes.text(ratio - 0.03, 1.55, label, va="center", ha="right", fontsize=9)
     sums = " + ".join(f"2^{shift}" for shift in terms)
     shifts = " + ".join(f"(x << {shift})" for shift in terms)
     product = sum(_ACTIVATION << shift for shift in terms)

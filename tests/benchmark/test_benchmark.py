@@ -54,6 +54,24 @@ def test_writes_what_it_measured(run_script, tmp_path):
     assert "resnet10" in markdown_table(result)
 
 
+def test_inference_is_measured_alone(run_script, tmp_path):
+    tiny = ("device=cpu", "models=[resnet10]", "width=2", "repeats=2", "apot_bits=[3]", "uniform_bits=[2]")
+    outcome = run_script("benchmark.py", "benchmark=inference", *tiny, f"hydra.run.dir={tmp_path}/run")
+    assert outcome.code == 0, outcome.err
+    result = json.loads((tmp_path / "run/inference.json").read_text())
+    rows = [(row["scheme"], row["engine"], row["batch"], row["threads"]) for row in result["rows"]]
+    engines = ("integer ONNX", "float32 ONNX", "quantised torch", "float32 torch")
+    assert set(rows) == {
+        *((s, e, b, t) for s in ("apot", "uniform") for e in engines for b in (1, 128) for t in (1, 2)),
+        *((s, "C", 1, 1) for s in ("apot", "uniform")),
+    }
+    for row in result["rows"]:
+        assert row["images_per_second"] > 0
+        assert row["engine"] != "float32 ONNX" or row["ratio"]["median"] == 1
+    assert "steps" not in result
+    assert "of its float32 weights" in outcome.out
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(find_compiler() is None, reason="needs a C++ compiler")
 def test_compiled_variants(run_script, tmp_path):
