@@ -87,6 +87,7 @@ def test_jobs_done_are_skipped_and_new_ones_run(sweep, tmp_path):
     sweep("trainer.max_epochs=1", code=2).assert_refused([str(path), "damaged"])
 
 
+@pytest.mark.slow
 def test_an_interrupted_sweep_goes_on_where_it_stopped(sweep, tmp_path):
     environment = os.environ | {"PROJECT_ROOT": str(ROOT)}
     epochs = ["trainer.max_epochs=40", "data.train_images=256", "sweep.powers=[1]"]
@@ -111,15 +112,18 @@ def test_an_interrupted_sweep_goes_on_where_it_stopped(sweep, tmp_path):
     assert "[1/1]" in outcome.out
 
 
-def test_a_checkpoint_cut_off_while_written_is_no_obstacle(sweep, tmp_path):
-    directory = tmp_path / "sweep/resnet10_4bit_apot_seed0"
-    (directory / "checkpoints").mkdir(parents=True)
-    (directory / "checkpoints/last.ckpt").write_bytes(b"PK\x03\x04")
-    sweep("sweep.powers=[1]", "trainer.max_epochs=1")
-    assert "ckpt_path" not in (directory / "sweep.log").read_text()
-    assert (directory / "result.json").exists()
+def test_a_checkpoint_cut_off_while_written_is_no_obstacle(tmp_path):
+    (job,) = plan(configuration(), tmp_path)
+    path = job.directory / "checkpoints/last.ckpt"
+    path.parent.mkdir(parents=True)
+    assert job.checkpoint() is None
+    torch.save({"state_dict": {"weight": torch.zeros(1000)}}, path)
+    assert job.checkpoint() == path
+    path.write_bytes(path.read_bytes()[:1000])
+    assert job.checkpoint() is None
 
 
+@pytest.mark.slow
 def test_a_failing_job_does_not_keep_the_others_from_running(sweep, tmp_path):
     blocked = tmp_path / "sweep/resnet10_4bit_apot_seed0"
     blocked.mkdir(parents=True)

@@ -18,8 +18,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 from torch import Tensor, nn
 
 from apot_lit.errors import UserError
@@ -86,6 +84,8 @@ def save_packed(network: nn.Module, config: Mapping[str, Any], path: str | Path)
         UserError: if no layer has quantised weights.
         ValueError: if codes do not fit their bit width, or a weight quantiser is of another kind; one line.
     """
+    from safetensors.torch import save  # late: whoever does not pack needs no safetensors
+
     network = copy.deepcopy(network).cpu()
     if not (layers := _packed_layers(network)):
         raise UserError("nothing to pack: the network has no quantised weights")
@@ -197,6 +197,8 @@ def _shapes(tensors: Mapping[str, Tensor]) -> dict[str, Any]:
 
 
 def _read(path: str | Path) -> tuple[dict[str, str], dict[str, Tensor]]:
+    from safetensors import SafetensorError, safe_open
+
     if not Path(path).exists():
         raise UserError(f"{path}: there is no such file")
     try:

@@ -3,6 +3,7 @@
 import shutil
 import tempfile
 from collections.abc import Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from apot_lit.protocol import row
 from apot_lit.quant.spec import FULL_PRECISION
 from apot_lit.results import versions, write_json
 
+_PACKAGES = {"onnx": ("onnx", "onnxruntime"), "packed": ("safetensors",), "header": ()}
 FORMATS = {"onnx": "network.onnx", "packed": "network.safetensors", "header": "c"}
 VERIFY = "verify"
 EXPORT_FILE = "export.json"
@@ -47,6 +49,9 @@ def export(config: Mapping[str, Any]) -> dict[str, Any]:
     kind = config["format"]
     if kind not in (*FORMATS, VERIFY):
         raise UserError(f"format={kind}: must be one of {', '.join((*FORMATS, VERIFY))}")
+    missing = [package for package in _PACKAGES.get(kind, ()) if find_spec(package) is None]
+    if missing:
+        raise UserError(f"format={kind}: needs {', '.join(missing)}; install apot-lit[export]")
     trained, state = checkpoint_contents(config)
     datamodule = build_datamodule({**trained["data"], "data_dir": config["data_dir"]}, trained["seed"])
     network = build_network(trained["model"], trained["quant"], datamodule.input_step)
@@ -101,7 +106,10 @@ def _write(
             model = build_onnx(steps, INPUT_SHAPE, {**_facts(trained), "float_layers": float_layers(steps)})
             onnx.save(model, partial)
         elif kind == "packed":
-            save_packed(network, trained, partial)
+            try:
+                save_packed(network, trained, partial)
+            except ValueError as error:
+                raise UserError(f"format=packed: {error}") from error
         else:
             partial.mkdir()
             for name, content in build_c(steps, INPUT_SHAPE, ", ".join(map(str, _facts(trained).values()))).items():

@@ -32,6 +32,7 @@ TRAIN_GROUPS = (
     "debug",
     "sweep",
 )
+SCRIPTS = ("train", "evaluate", "export", "report", "benchmark")
 CHOICES = [
     f"{path.parent.name}={path.stem}" for group in TRAIN_GROUPS for path in sorted((CONF / group).glob("*.yaml"))
 ]
@@ -59,9 +60,9 @@ def test_the_choices_are_all_of_conf():
     listed = {path for group in TRAIN_GROUPS for path in (CONF / group).glob("*.yaml")}
     rest = {path.relative_to(CONF).as_posix() for path in set(CONF.rglob("*.yaml")) - listed}
     assert rest == {
-        *("train.yaml", "evaluate.yaml", "benchmark.yaml", "paths/default.yaml"),
-        *("hydra/train.yaml", "hydra/evaluate.yaml", "hydra/benchmark.yaml", "hydra/report.yaml", "report.yaml"),
-        *("benchmark/quick.yaml", "benchmark/full.yaml"),
+        *(f"{script}.yaml" for script in SCRIPTS),
+        *(f"hydra/{script}.yaml" for script in SCRIPTS),
+        *("paths/default.yaml", "benchmark/quick.yaml", "benchmark/full.yaml", "benchmark/inference.yaml"),
     }
 
 
@@ -96,12 +97,20 @@ def test_evaluate_composes(tmp_path):
     assert Path(config["data_dir"]).name == "mnist"
 
 
-@pytest.mark.parametrize(("choice", "bits"), [("quick", [2, 5, 8]), ("full", [2, 3, 4, 5, 6, 7, 8])])
+def test_export_and_report_compose(tmp_path):
+    assert composed("export", tmp_path, "ckpt_path=x.ckpt", "format=onnx")["overwrite"] is False
+    assert Path(composed("report", tmp_path)["results_dir"]).name == "results"
+
+
+@pytest.mark.parametrize(
+    ("choice", "bits"), [("quick", [2, 5, 8]), ("full", [2, 3, 4, 5, 6, 7, 8]), ("inference", [3, 5])]
+)
 def test_benchmark_composes(tmp_path, choice, bits):
     config = composed("benchmark", tmp_path, f"benchmark={choice}", "device=cpu")
     setting = build_setting(config)
     assert config["apot_bits"] == bits
     assert setting.compile <= (choice == "full")
+    assert config["inference"] == (choice == "inference")
     assert (config["data"]["batch_size"], config["width"], config["data"]["val_split"]) == (128, 16, 0)
 
 

@@ -7,7 +7,10 @@ import pytest
 import torch
 import yaml
 
+from apot_lit.export.c_source import build_c
+from apot_lit.export.graph import PixelScale, build_steps
 from tests.conftest import ROOT
+from tests.export.conftest import NORMALISATION, trained
 
 
 @pytest.fixture(scope="module")
@@ -17,7 +20,6 @@ def checkpoints(tmp_path_factory):
 
     from apot_lit.classifier import QuantClassifier
     from apot_lit.optim_config import CosineConfig, SGDConfig
-    from tests.export.conftest import trained
 
     directory = tmp_path_factory.mktemp("checkpoints")
     data = yaml.safe_load((ROOT / "conf/data/mnist.yaml").read_text())
@@ -49,7 +51,7 @@ def export(run_script, tmp_path, checkpoints):
 
 
 @pytest.mark.parametrize("kind", ["onnx", "packed", "header"])
-@pytest.mark.parametrize("name", ["apot3", "uniform2"])
+@pytest.mark.parametrize("name", ["apot3", pytest.param("uniform2", marks=pytest.mark.slow)])
 def test_each_format_is_written_and_verified_on_all_test_images(export, tmp_path, name, kind):
     target = tmp_path / {"onnx": "net.onnx", "packed": "net.safetensors", "header": "net"}[kind]
     outcome = export(name, f"format={kind}", f"output={target}")
@@ -86,7 +88,10 @@ def test_full_precision_is_exported_as_floats_and_says_so(export, tmp_path):
 
 def test_a_damaged_export_is_caught(export, tmp_path):
     target = tmp_path / "net"
-    export("apot3", "format=header", f"output={target}")
+    target.mkdir()
+    steps = build_steps(trained(3, 1, width=4), PixelScale(NORMALISATION.mean, NORMALISATION.std))
+    for name, content in build_c(steps, (1, 28, 28), "a test").items():
+        (target / name).write_text(content)
     source = (target / "network.c").read_text()
     begin = source.index("static const int8_t")  # the first convolution's codes
     place = source.index("{", begin) + 1

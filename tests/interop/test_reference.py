@@ -136,3 +136,14 @@ def test_a_released_checkpoint_gives_its_published_accuracy(run_script, tmp_path
     assert outcome.code == 0, outcome.err
     evaluation = json.loads((tmp_path / "evaluation/evaluation.json").read_text())
     assert abs(sum(row[i] for i, row in enumerate(evaluation["confusion"])) - right) <= within
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not RELEASED.exists(), reason="no released checkpoint at hand")
+@pytest.mark.parametrize("kind", ["onnx", "packed", "header"])
+def test_the_released_checkpoint_leaves_as_integers(run_script, tmp_path, kind):
+    arguments = (f"ckpt_path={RELEASED}", "model=resnet10", "quant.bit=4", f"format={kind}")
+    outcome = run_script("export.py", *arguments, f"hydra.run.dir={tmp_path}/run")
+    assert outcome.code == 0, outcome.err
+    assert "same prediction on 10000 of 10000 images" in outcome.out
+    assert "computed in floats: conv1, fc" in outcome.out

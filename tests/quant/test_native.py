@@ -13,7 +13,7 @@ from apot_lit.quant.levels import level_set
 from tests.conftest import ROOT
 
 LOAD = native.load  # before any fixture replaces it
-SHAPES = {"small": (3,), "one block and a bit": (2051,), "many blocks": (40, 3, 31, 33)}
+SHAPES = {"small": (3,), "one block and a bit": (2051,), "many blocks": (20, 3, 31, 33)}
 
 
 @pytest.fixture(autouse=True)
@@ -48,7 +48,7 @@ def quantized(x, raw, bits, scheme, **options):
 
 
 @pytest.mark.parametrize("scheme", ["apot", "uniform"])
-@pytest.mark.parametrize("bits", range(1, 9))
+@pytest.mark.parametrize("bits", [1, 2, 3, 4, 5, 8])
 @pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
 @pytest.mark.parametrize(
     "options",
