@@ -33,7 +33,11 @@ _Grid = ctypes.c_float * 3  # mean, 1 / standard deviation, half-grid steps per 
 
 
 def _cache_dir() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "apot_lit"
+    try:
+        caches = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    except RuntimeError:  # no home directory, as in some containers
+        caches = tempfile.gettempdir()
+    return Path(caches) / "apot_lit"
 
 
 def _processor() -> str:

@@ -11,9 +11,10 @@ from torch import nn
 
 from apot_lit.errors import UserError
 from apot_lit.export.c_source import build_c
-from apot_lit.export.engines import CEngine, OnnxEngine
+from apot_lit.export.engines import CEngine, OnnxEngine, PackedEngine
 from apot_lit.export.graph import PixelScale, build_steps
 from apot_lit.export.onnx_model import build_onnx, float_layers
+from apot_lit.export.packed import save_packed
 from apot_lit.export.steps import Convolution
 from apot_lit.export.verify import verify
 from apot_lit.models import ResNet
@@ -57,6 +58,18 @@ def test_c_is_the_same_function(tmp_path, bit, power):
     found = verify(network, NORMALISATION, c_engine(network, tmp_path / "c"), digits()[0][:500], 64)
     assert found.same_predictions == 500
     assert found.codes == 64 * sum(sizes_of(network))
+
+
+@pytest.mark.parametrize(("bit", "power"), KINDS)
+def test_packed_is_the_same_function(tmp_path, bit, power):
+    network = trained(bit, power)
+    quant = {"bit": bit, "power": power}
+    data = {"mean": NORMALISATION.mean, "std": NORMALISATION.std}
+    save_packed(network, {"model": {"name": "resnet10", "width": 8}, "quant": quant, "data": data}, tmp_path / "net")
+    found = verify(network, NORMALISATION, PackedEngine(tmp_path / "net", NORMALISATION), digits()[0][:500], 64)
+    assert found.same_predictions == 500
+    assert found.codes == 64 * sum(sizes_of(network))
+    assert (found.ties, found.largest_logit_difference) == (0, 0)
 
 
 def sizes_of(network):
