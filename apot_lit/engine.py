@@ -25,6 +25,7 @@ from apot_lit.errors import Interrupted, UserError
 from apot_lit.evaluation import evaluate_split
 from apot_lit.history import read_history
 from apot_lit.interop.reference import is_reference, reference_state
+from apot_lit.protocol import row
 from apot_lit.quant import clipping_thresholds
 from apot_lit.quant.histogram import weight_histogram
 from apot_lit.results import commit, hardware, percent, text_table, versions, write_json
@@ -107,13 +108,9 @@ def result_table(results: list[dict[str, Any]]) -> str:
     """Formats the results of one or more trainings as a table for the terminal."""
     rows = []
     for result in results:
-        model, quant = result["config"]["model"], result["config"]["quant"]
-        scheme = {0: "uniform", 1: "apot" if quant["additive"] else "pot"}[quant["power"]]
         rows.append(
             [
-                model["name"],
-                quant["bit"],
-                "float" if quant["bit"] == 32 else scheme,
+                *row(result["config"]),
                 result["config"]["seed"],
                 result["epochs"],
                 *(percent(result.get(f"{split}_accuracy")) for split in ("train", "val", "test")),

@@ -14,9 +14,9 @@ from torch import nn
 
 from apot_lit.benchmark.setting import Setting
 from apot_lit.benchmark.timing import Timer, ratio, summary
-from apot_lit.export.c_source import build_c
+from apot_lit.export.c_source import write_c
 from apot_lit.export.engines import CEngine, OnnxEngine
-from apot_lit.export.graph import PixelScale, build_steps
+from apot_lit.export.graph import build_steps
 from apot_lit.export.onnx_model import build_onnx
 from apot_lit.export.packed import save_packed
 from apot_lit.quant.spec import FULL_PRECISION
@@ -106,15 +106,13 @@ class _Exports:
 
         self.directory, self.quantized, self.full = directory, quantized, full
         self.normalise = setting.normalisation
-        pixels = PixelScale(setting.config["data"]["mean"], setting.config["data"]["std"])
-        self.steps = {"integer": build_steps(quantized, pixels), "float": build_steps(full, pixels)}
+        self.steps = {
+            name: build_steps(network, self.normalise) for name, network in (("integer", quantized), ("float", full))
+        }
         for name, steps in self.steps.items():
             onnx.save(build_onnx(steps, _SHAPE, {}), directory / f"{name}.onnx")
-        source = directory / "c"
-        source.mkdir()
-        for name, content in build_c(self.steps["integer"], _SHAPE, "benchmark").items():
-            (source / name).write_text(content)
-        self.c = CEngine(source, self.steps["integer"], _SHAPE)
+        write_c(self.steps["integer"], _SHAPE, "benchmark", directory / "c")
+        self.c = CEngine(directory / "c", self.steps["integer"], _SHAPE)
 
     def calls(self, images: torch.Tensor, threads: int) -> dict[str, Callable[[], object]]:
         """What is timed, by name."""

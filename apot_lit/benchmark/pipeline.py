@@ -10,7 +10,7 @@ from torchvision import transforms
 
 from apot_lit.benchmark.setting import WORKERS, Setting
 from apot_lit.benchmark.timing import Timer, ratio, summary
-from apot_lit.data.loader import Normalisation
+from apot_lit.models.normalisation import Normalisation
 
 _MAX_REPEATS = 5
 

@@ -12,9 +12,10 @@ from apot_lit.benchmark.timing import Timer
 from apot_lit.build import build_datamodule, build_network
 from apot_lit.data.augment import Augmentation
 from apot_lit.data.embedded import SET_SIZES, OfficialSet, load_idx_pair
-from apot_lit.data.loader import BatchLoader, Normalisation
+from apot_lit.data.loader import BatchLoader
 from apot_lit.errors import UserError
 from apot_lit.models import ARCHITECTURES
+from apot_lit.models.normalisation import Normalisation
 from apot_lit.quant.spec import FULL_PRECISION
 from apot_lit.trainers import find_compiler
 

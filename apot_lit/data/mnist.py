@@ -10,9 +10,10 @@ from torch import Tensor
 
 from apot_lit.data.augment import Augmentation
 from apot_lit.data.embedded import SET_SIZES, OfficialSet, has_embedded_files, load_idx_pair
-from apot_lit.data.loader import BatchLoader, Normalisation
+from apot_lit.data.loader import BatchLoader
 from apot_lit.data.split import split_by_class
 from apot_lit.errors import UserError
+from apot_lit.models.normalisation import Normalisation
 
 Split = Literal["train", "val", "test"]
 

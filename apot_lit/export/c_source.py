@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from functools import singledispatchmethod
 from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -70,6 +71,14 @@ def build_c(steps: Sequence[Step], input_shape: Shape, title: str) -> dict[str, 
     )
     runtime = {name: (files("apot_lit.export") / "c" / name).read_text() for name in RUNTIME_FILES}
     return {"network.h": header, "network.c": "\n".join(source) + "\n", **runtime}
+
+
+def write_c(steps: Sequence[Step], input_shape: Shape, title: str, directory: Path) -> None:
+    """Writes the files of `build_c` to a new directory."""
+    files_by_name = build_c(steps, input_shape, title)
+    directory.mkdir()
+    for name, content in files_by_name.items():
+        (directory / name).write_text(content)
 
 
 class _Writer:

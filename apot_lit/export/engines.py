@@ -1,7 +1,5 @@
 """What runs exported networks: onnxruntime, the C compiler's program, torch with packed weights."""
 
-import os
-import shutil
 import subprocess
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -18,9 +16,10 @@ from apot_lit.export.c_source import RUNTIME_FILES
 from apot_lit.export.packed import load_packed
 from apot_lit.export.shapes import Shape, infer_shapes
 from apot_lit.export.steps import INPUT, Convolution, Linear, Quantize, Step
-from apot_lit.export.verify import split_codes
+from apot_lit.export.verify import act_quantizers
 from apot_lit.quant.convert import quant_layers
-from apot_lit.quant.quantizers import ActivationQuantizer, Codes
+from apot_lit.quant.native import find_c_compiler
+from apot_lit.quant.quantizers import Codes
 
 Array = npt.NDArray[Any]
 
@@ -100,7 +99,7 @@ class CEngine:
         shapes = infer_shapes(steps, input_shape)
         self.classes = shapes[steps[-1].output][0]
         self.sizes = [(s.layer, int(np.prod(shapes[s.output]))) for s in steps if isinstance(s, Quantize)]
-        compiler = shutil.which(os.environ.get("CC") or "cc")
+        compiler = find_c_compiler()
         if compiler is None:
             raise UserError(f"{directory}: can't be verified, no C compiler was found (cc or $CC)")
         self._scratch = tempfile.TemporaryDirectory()
@@ -123,7 +122,9 @@ class CEngine:
     def codes(self, pixels: Array) -> tuple[Array, Mapping[str, Array]]:
         """See `Engine`."""
         logits, codes = self._run(pixels, len(pixels))
-        return logits, split_codes(codes, self.sizes)
+        ends = np.cumsum([size for _, size in self.sizes])[:-1]
+        parts = np.split(codes, ends, axis=1) if self.sizes else []
+        return logits, {layer: part for (layer, _), part in zip(self.sizes, parts, strict=True)}
 
     def _run(self, pixels: Array, with_codes: int) -> tuple[Array, Array]:
         command = [str(self.program), str(with_codes)]
@@ -171,9 +172,7 @@ class PackedEngine:
             return hook
 
         hooks = [
-            module.register_forward_hook(hook_of(name.rpartition(".")[0]))
-            for name, module in self.network.named_modules()
-            if isinstance(module, ActivationQuantizer)
+            quantizer.register_forward_hook(hook_of(layer)) for layer, quantizer in act_quantizers(self.network).items()
         ]
         logits = self.logits(pixels)
         for hook in hooks:

@@ -26,6 +26,7 @@ from apot_lit.export.steps import (
     Relu,
     Step,
 )
+from apot_lit.models.normalisation import Normalisation
 from apot_lit.quant.layers import QuantConv2d, QuantLayer, QuantLinear
 from apot_lit.quant.levels import LevelSet
 from apot_lit.quant.quantizers import (
@@ -40,25 +41,7 @@ _LEAVES = (QuantConv2d, QuantLinear, nn.Conv2d, nn.Linear, nn.BatchNorm2d, nn.Re
 _NOTHING = (nn.Identity, nn.Dropout)
 
 
-class PixelScale:
-    """How pixels become the input that a network was trained on: ``(pixel - offset) * scale``.
-
-    Args:
-        mean: of pixels from 0 to 1.
-        std: likewise.
-
-    Attributes:
-        zero_point: the pixel that becomes 0, None if there is none.
-    """
-
-    def __init__(self, mean: float, std: float) -> None:
-        nearest = round(255 * mean)
-        self.zero_point = nearest if abs(255 * mean - nearest) <= 1e-6 else None
-        self.offset = 255 * mean if self.zero_point is None else float(self.zero_point)
-        self.scale = float(np.float32(1 / (255 * std)))
-
-
-def build_steps(network: nn.Module, pixels: PixelScale) -> list[Step]:
+def build_steps(network: nn.Module, pixels: Normalisation) -> list[Step]:
     """Lists the operations of a network in evaluation mode, in an order in which they can be computed.
 
     Args:
@@ -82,7 +65,7 @@ class _Tracer(fx.Tracer):
 
 
 class _Builder:
-    def __init__(self, network: nn.Module, pixels: PixelScale) -> None:
+    def __init__(self, network: nn.Module, pixels: Normalisation) -> None:
         self.modules = dict(network.named_modules())
         self.pixels = pixels
         self.steps: list[Step] = []
@@ -189,7 +172,7 @@ class _Builder:
                     f"layer {layer}: activation codes up to {quantizer.unit} don't fit into 8 bits "
                     f"({quantizer.bit} bits, {quantizer.levels.scheme}); APoT does up to 5 bits, uniform up to 8"
                 )
-            name = f"{source.name}_codes_{node_name(layer)}"
+            name = f"{source.name}_codes_{layer.replace('.', '_')}"
             alpha = float(quantizer.alpha)
             levels = quantizer.levels
             factor = float(np.float32(2 * quantizer.unit / alpha))
@@ -209,11 +192,6 @@ class _Builder:
     def _add(self, node: fx.Node, kind: Callable[..., Step], *sources: Any, **attributes: Any) -> None:
         self.steps.append(kind(node.name, tuple(self._float(source) for source in sources), **attributes))
         self.values[node] = node.name
-
-
-def node_name(layer: str) -> str:
-    """A layer's name as part of the name of a value."""
-    return layer.replace(".", "_")
 
 
 @torch.no_grad()

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from apot_lit.errors import UserError
 from apot_lit.models import ResNet
+from apot_lit.models.normalisation import Normalisation
 from apot_lit.quant import MaxWeightQuantizer, QuantSpec, WeightQuantizer, quant_layers, quantize_model
 from apot_lit.quant.layers import QuantLayer
 from apot_lit.quant.quantizers import Codes, FloatPassthrough
@@ -214,8 +215,7 @@ def _read(path: str | Path) -> tuple[dict[str, str], dict[str, Tensor]]:
 
 def _build(config: Mapping[str, Any]) -> nn.Module:
     """The network of a configuration, without weights that mean anything; random numbers are left as they are."""
-    mean, std = config["data"]["mean"], config["data"]["std"]
-    on_grid = abs(255 * mean - round(255 * mean)) <= 1e-6
+    input_step = Normalisation(config["data"]["mean"], config["data"]["std"]).step
     with torch.random.fork_rng(devices=[]):
         network = ResNet(**config["model"])
-        return quantize_model(network, QuantSpec(**config["quant"]), 1 / (255 * std) if on_grid else None)
+        return quantize_model(network, QuantSpec(**config["quant"]), input_step)

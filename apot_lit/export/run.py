@@ -14,10 +14,10 @@ from apot_lit.checkpoint import load_network
 from apot_lit.data.embedded import load_idx_pair
 from apot_lit.errors import UserError
 from apot_lit.evaluation import checkpoint_contents
-from apot_lit.export.c_source import build_c
+from apot_lit.export.c_source import write_c
 from apot_lit.export.cost import cost_table, measure_cost
 from apot_lit.export.engines import CEngine, OnnxEngine, PackedEngine
-from apot_lit.export.graph import PixelScale, build_steps
+from apot_lit.export.graph import build_steps
 from apot_lit.export.onnx_model import build_onnx, float_layers
 from apot_lit.export.packed import save_packed
 from apot_lit.export.steps import Step
@@ -49,7 +49,12 @@ def export(config: Mapping[str, Any]) -> dict[str, Any]:
     kind = config["format"]
     if kind not in (*FORMATS, VERIFY):
         raise UserError(f"format={kind}: must be one of {', '.join((*FORMATS, VERIFY))}")
-    missing = [package for package in _PACKAGES.get(kind, ()) if find_spec(package) is None]
+    written = kind == VERIFY
+    if written:
+        if config["output"] is None or not Path(config["output"]).exists():
+            raise UserError(f"output={config['output']}: name the export to verify, a file or directory that exists")
+        kind = _kind_of(Path(config["output"]))
+    missing = [package for package in _PACKAGES[kind] if find_spec(package) is None]
     if missing:
         raise UserError(f"format={kind}: needs {', '.join(missing)}; install apot-lit[export]")
     trained, state = checkpoint_contents(config)
@@ -57,15 +62,11 @@ def export(config: Mapping[str, Any]) -> dict[str, Any]:
     network = build_network(trained["model"], trained["quant"], datamodule.input_step)
     load_network(network, state, f"ckpt_path={config['ckpt_path']}")
     network.eval()
-    steps = build_steps(network, PixelScale(trained["data"]["mean"], trained["data"]["std"]))
+    steps = build_steps(network, datamodule.normalisation)
 
     output_dir = Path(config["paths"]["output_dir"])
-    output = Path(config["output"]) if config["output"] is not None else output_dir / FORMATS.get(kind, "")
-    if kind == VERIFY:
-        if config["output"] is None or not output.exists():
-            raise UserError(f"output={config['output']}: name the export to verify, a file or directory that exists")
-        kind = _kind_of(output)
-    else:
+    output = Path(config["output"]) if config["output"] is not None else output_dir / FORMATS[kind]
+    if not written:
         _write(kind, output, config["overwrite"], network, steps, trained)
     images, _ = load_idx_pair(Path(config["data_dir"]), "test")
     engine = _engine(kind, output, steps, datamodule.normalisation)
@@ -111,9 +112,7 @@ def _write(
             except ValueError as error:
                 raise UserError(f"format=packed: {error}") from error
         else:
-            partial.mkdir()
-            for name, content in build_c(steps, INPUT_SHAPE, ", ".join(map(str, _facts(trained).values()))).items():
-                (partial / name).write_text(content)
+            write_c(steps, INPUT_SHAPE, ", ".join(map(str, _facts(trained).values())), partial)
         if output.is_dir():
             shutil.rmtree(output)
         partial.replace(output)

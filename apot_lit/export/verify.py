@@ -1,6 +1,6 @@
 """Proof that an exported network is the same function as the torch network it comes from."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
@@ -121,11 +121,7 @@ def _compare_codes(
     """Numbers of codes compared and of ties that differ."""
     logits, found = engine.codes(images.numpy())
     counts = {"codes": 0, "ties": 0}
-    quantizers = {
-        name.rpartition(".")[0]: module
-        for name, module in network.named_modules()
-        if isinstance(module, ActivationQuantizer)
-    }
+    quantizers = act_quantizers(network)
     missing = [layer for layer in quantizers if layer not in found]
     if missing:
         raise UserError(f"verification failed: layer {missing[0]} has no codes in the export")
@@ -163,10 +159,10 @@ def _count_ties(quantizer: ActivationQuantizer, values: Tensor, layer: str) -> i
     return len(values)
 
 
-def split_codes(flat: Array, sizes: Sequence[tuple[str, int]]) -> dict[str, Array]:
-    """Cuts rows of codes, one row an image, into the layers that they belong to."""
-    found, start = {}, 0
-    for layer, size in sizes:
-        found[layer] = flat[:, start : start + size]
-        start += size
-    return found
+def act_quantizers(network: nn.Module) -> dict[str, ActivationQuantizer]:
+    """The quantisers of activations by the name of the layer whose input they quantise."""
+    return {
+        name: layer.act_quantizer
+        for name, layer in quant_layers(network)
+        if isinstance(layer.act_quantizer, ActivationQuantizer)
+    }

@@ -50,6 +50,11 @@ def _processor() -> str:
     return f"{platform.machine()} {features}"
 
 
+def find_c_compiler() -> str | None:
+    """Finds the C compiler: that of ``$CC``, else cc."""
+    return shutil.which(os.environ.get("CC") or "cc")
+
+
 def build(directory: Path, *options: str) -> Path | None:
     """Compiles the C source into `directory` unless it is there already.
 
@@ -60,7 +65,7 @@ def build(directory: Path, *options: str) -> Path | None:
     Returns:
         The shared library, or None where no C compiler is found, it fails, or nothing can be written.
     """
-    compiler = shutil.which(os.environ.get("CC") or "cc")
+    compiler = find_c_compiler()
     if compiler is None:
         return None
     command = (compiler, *_FLAGS, *options)

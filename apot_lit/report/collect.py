@@ -11,7 +11,6 @@ from apot_lit.config import TrainConfig
 from apot_lit.errors import UserError
 from apot_lit.protocol import Difference, Row, protocol, recipe, row
 
-_RUN_FILES = ("checkpoints", "sweep.log", ".hydra")
 _NEEDED = ("config", "train_accuracy", "test_accuracy", "epochs")
 
 
@@ -136,12 +135,8 @@ def _read(path: Path, name: Path) -> Run | None:
 
 def _unfinished(directory: Path) -> list[Path]:
     """Directories that a training wrote to but left no result in."""
-    candidates = {path.parent for name in _RUN_FILES for path in directory.rglob(name)}
-    return sorted(
-        path
-        for path in candidates
-        if not (path / "result.json").exists() and (path / "checkpoints").is_dir() and path.is_dir()
-    )
+    candidates = {path.parent for path in directory.rglob("checkpoints") if path.is_dir()}
+    return sorted(path for path in candidates if not (path / "result.json").exists())
 
 
 def _groups(runs: Iterable[Run]) -> list[Group]:

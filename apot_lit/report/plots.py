@@ -1,6 +1,7 @@
 """Pictures of results."""
 
 from collections.abc import Sequence
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,9 @@ def accuracy_against_bits(group: Group) -> Figure:
     )
     for axes, model in zip(panels[0], models, strict=True):
         for scheme, colour in _COLOURS.items():
-            rows = sorted((row for row in group.runs if (row.model, row.scheme) == (model, scheme)), key=_bit)
+            rows = sorted(
+                (row for row in group.runs if (row.model, row.scheme) == (model, scheme)), key=attrgetter("bit")
+            )
             if rows:
                 spreads = [spread([100 * run.test_accuracy for run in group.runs[row]]) for row in rows]
                 axes.errorbar(
@@ -181,7 +184,3 @@ def feature(collection: Collection) -> Run:
 def _curve(history: dict[str, Any], name: str) -> tuple[Sequence[float], Sequence[float]]:
     points = [(epoch, value) for epoch, value in zip(history["epoch"], history[name], strict=True) if value is not None]
     return [epoch for epoch, _ in points], [value for _, value in points]
-
-
-def _bit(row: Row) -> int:
-    return row.bit

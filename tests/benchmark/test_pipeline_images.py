@@ -3,7 +3,7 @@
 import torch
 
 from apot_lit.benchmark.pipeline import ImageDataset
-from apot_lit.data.loader import Normalisation
+from apot_lit.models.normalisation import Normalisation
 
 
 def test_the_images_are_those_of_our_loader():

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from apot_lit.data.augment import Augmentation
-from apot_lit.data.loader import BatchLoader, Normalisation
+from apot_lit.data.loader import BatchLoader
+from apot_lit.models.normalisation import Normalisation
 
 NORMALISATION = Normalisation(mean=33 / 255, std=0.3081)
 

@@ -7,9 +7,10 @@ import torch
 import torch.nn.functional as F
 
 from apot_lit.data.embedded import load_idx_pair
-from apot_lit.data.loader import Normalisation
 from apot_lit.models import ResNet
+from apot_lit.models.normalisation import Normalisation
 from apot_lit.quant import QuantSpec, quantize_model
+from tests import conftest
 from tests.conftest import ROOT
 
 NORMALISATION = Normalisation(33 / 255, 0.3081)
@@ -42,9 +43,4 @@ def fit(network, steps, normalisation=NORMALISATION):
     return network.eval()
 
 
-@pytest.fixture(autouse=True, scope="package")
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+one_thread = pytest.fixture(autouse=True, scope="package")(conftest.one_thread)

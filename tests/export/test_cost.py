@@ -16,14 +16,6 @@ from tests.conftest import ROOT
 STEP = 1 / (255 * 0.308)
 
 
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 def small():
     """8x8 pixels; the middle convolution has two groups, a stride, and a bias."""
     return nn.Sequential(

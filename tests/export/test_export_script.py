@@ -7,8 +7,8 @@ import pytest
 import torch
 import yaml
 
-from apot_lit.export.c_source import build_c
-from apot_lit.export.graph import PixelScale, build_steps
+from apot_lit.export.c_source import write_c
+from apot_lit.export.graph import build_steps
 from tests.conftest import ROOT
 from tests.export.conftest import NORMALISATION, trained
 
@@ -88,10 +88,8 @@ def test_full_precision_is_exported_as_floats_and_says_so(export, tmp_path):
 
 def test_a_damaged_export_is_caught(export, tmp_path):
     target = tmp_path / "net"
-    target.mkdir()
-    steps = build_steps(trained(3, 1, width=4), PixelScale(NORMALISATION.mean, NORMALISATION.std))
-    for name, content in build_c(steps, (1, 28, 28), "a test").items():
-        (target / name).write_text(content)
+    steps = build_steps(trained(3, 1, width=4), NORMALISATION)
+    write_c(steps, (1, 28, 28), "a test", target)
     source = (target / "network.c").read_text()
     begin = source.index("static const int8_t")  # the first convolution's codes
     place = source.index("{", begin) + 1

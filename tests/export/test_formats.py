@@ -10,9 +10,9 @@ import torchvision
 from torch import nn
 
 from apot_lit.errors import UserError
-from apot_lit.export.c_source import build_c
+from apot_lit.export.c_source import write_c
 from apot_lit.export.engines import CEngine, OnnxEngine, PackedEngine
-from apot_lit.export.graph import PixelScale, build_steps
+from apot_lit.export.graph import build_steps
 from apot_lit.export.onnx_model import build_onnx, float_layers
 from apot_lit.export.packed import save_packed
 from apot_lit.export.steps import Convolution
@@ -25,21 +25,15 @@ SHAPE = (1, 28, 28)
 KINDS = [(bit, power) for bit in (2, 3, 4, 5) for power in (1, 0)]
 
 
-def scale_of(normalisation):
-    return PixelScale(normalisation.mean, normalisation.std)
-
-
 def onnx_engine(network, path, normalisation=NORMALISATION, shape=SHAPE):
-    steps = build_steps(network, scale_of(normalisation))
+    steps = build_steps(network, normalisation)
     onnx.save(build_onnx(steps, shape, {}), path)
     return OnnxEngine(path, steps, threads=1)
 
 
 def c_engine(network, directory, normalisation=NORMALISATION, shape=SHAPE):
-    steps = build_steps(network, scale_of(normalisation))
-    directory.mkdir(exist_ok=True)
-    for name, content in build_c(steps, shape, "a test").items():
-        (directory / name).write_text(content)
+    steps = build_steps(network, normalisation)
+    write_c(steps, shape, "a test", directory)
     return CEngine(directory, steps, shape)
 
 
@@ -100,7 +94,7 @@ def test_every_network_and_stem(tmp_path, name, stem):
 
 def test_quantised_convolutions_are_integer_convolutions_of_bytes(tmp_path):
     network = trained(4, 1)
-    model = build_onnx(build_steps(network, scale_of(NORMALISATION)), SHAPE, {"bit": 4, "scheme": "apot"})
+    model = build_onnx(build_steps(network, NORMALISATION), SHAPE, {"bit": 4, "scheme": "apot"})
     kinds = [node.op_type for node in model.graph.node]
     assert kinds.count("ConvInteger") == 12
     assert "Conv" not in kinds
@@ -110,7 +104,7 @@ def test_quantised_convolutions_are_integer_convolutions_of_bytes(tmp_path):
     assert {prop.key: prop.value for prop in model.metadata_props} == {"bit": "4", "scheme": "apot"}
     (pixels,) = model.graph.input
     assert pixels.type.tensor_type.elem_type == onnx.TensorProto.UINT8
-    assert float_layers(build_steps(network, scale_of(NORMALISATION))) == ["fc"]
+    assert float_layers(build_steps(network, NORMALISATION)) == ["fc"]
     values = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
     codes = set(np.unique(values["layer1.0.conv1.weight"]).tolist())
     assert codes <= {sign * code for code in (0, 1, 2, 3, 4, 6, 8, 10) for sign in (1, -1)}
@@ -118,7 +112,7 @@ def test_quantised_convolutions_are_integer_convolutions_of_bytes(tmp_path):
 
 def test_pixels_off_the_integer_grid_keep_a_float_first_layer(tmp_path):
     network = trained(4, 1, normalisation=REFERENCE_NORMALISATION)
-    steps = build_steps(network, scale_of(REFERENCE_NORMALISATION))
+    steps = build_steps(network, REFERENCE_NORMALISATION)
     assert float_layers(steps) == ["conv1", "fc"]
     images = digits()[0][:300]
     for engine in (
@@ -130,7 +124,7 @@ def test_pixels_off_the_integer_grid_keep_a_float_first_layer(tmp_path):
 
 def test_full_precision_is_exported_in_floats(tmp_path):
     network = trained(32, 1)
-    steps = build_steps(network, scale_of(NORMALISATION))
+    steps = build_steps(network, NORMALISATION)
     assert len(float_layers(steps)) == 13
     engine = onnx_engine(network, tmp_path / "net.onnx")
     assert verify(network, NORMALISATION, engine, digits()[0][:300]).codes == 0
@@ -184,7 +178,7 @@ def test_one_flipped_weight_code_is_caught(tmp_path, layer):
     images = digits()[0][:300]
     verify(network, NORMALISATION, engine, images)
     flip_onnx(path, layer)
-    damaged = OnnxEngine(path, build_steps(network, scale_of(NORMALISATION)), threads=1)
+    damaged = OnnxEngine(path, build_steps(network, NORMALISATION), threads=1)
     with pytest.raises(UserError, match=r"verification failed: layer .* 1 weight codes differ"):
         verify(network, NORMALISATION, damaged, images)
 
@@ -202,7 +196,7 @@ def test_one_flipped_weight_code_is_caught_by_what_it_changes(tmp_path, layer):
     path = tmp_path / "net.onnx"
     onnx_engine(network, path)
     flip_onnx(path, layer)
-    damaged = WithoutWeights(path, build_steps(network, scale_of(NORMALISATION)), threads=1)
+    damaged = WithoutWeights(path, build_steps(network, NORMALISATION), threads=1)
     with pytest.raises(UserError, match=r"verification failed: (layer .* activation codes differ|logits differ)"):
         verify(network, NORMALISATION, damaged, digits()[0][:300])
 
@@ -242,13 +236,13 @@ def test_the_c_source_needs_nothing_and_warns_of_nothing(tmp_path):
 )
 def test_what_cannot_be_exported_is_named(network, part):
     with pytest.raises(UserError, match=part):
-        build_steps(network.eval(), scale_of(NORMALISATION))
+        build_steps(network.eval(), NORMALISATION)
 
 
 def test_codes_that_do_not_fit_into_bytes_are_refused():
     for bit, power in ((6, 1), (8, 1)):
         network = quantize_model(ResNet("resnet10", width=4), QuantSpec(bit=bit, power=power), NORMALISATION.step)
         with pytest.raises(UserError, match=r"layer layer1\.0\.conv1: .* don't fit into 8 bits"):
-            build_steps(network.eval(), scale_of(NORMALISATION))
+            build_steps(network.eval(), NORMALISATION)
     network = quantize_model(ResNet("resnet10", width=4), QuantSpec(bit=8, power=0), NORMALISATION.step)
-    assert any(isinstance(step, Convolution) for step in build_steps(network.eval(), scale_of(NORMALISATION)))
+    assert any(isinstance(step, Convolution) for step in build_steps(network.eval(), NORMALISATION))

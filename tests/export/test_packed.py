@@ -13,10 +13,10 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 from torchvision.models import squeezenet1_1
 
-from apot_lit.data.loader import Normalisation
 from apot_lit.errors import UserError
 from apot_lit.export.packed import FORMAT, StoredCodes, load_packed, pack_bits, save_packed, unpack_bits
 from apot_lit.models import ResNet
+from apot_lit.models.normalisation import Normalisation
 from apot_lit.quant import QuantSpec, level_set, quant_layers, quantize_model
 from tests.conftest import ROOT
 from tests.test_imports import imports

@@ -1,11 +1,5 @@
 import pytest
-import torch
 
+from tests import conftest
 
-@pytest.fixture(autouse=True, scope="package")
-def one_thread():
-    """These tensors are tiny: a second thread costs ten times what it saves when the machine is busy."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+one_thread = pytest.fixture(autouse=True, scope="package")(conftest.one_thread)
