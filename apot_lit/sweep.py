@@ -43,11 +43,11 @@ def run_sweep(config: dict[str, Any], overrides: list[str]) -> list[dict[str, An
     _check(sweep, overrides)
     root = Path(config["paths"]["output_dir"])
     jobs = plan(config, root)
-    with _lock(root):
+    with _lock(root) as lock:
         results = {job.name: result for job in jobs if (result := job.result()) is not None}
         print(f"sweep {sweep['name']}: {len(jobs)} jobs, {len(results)} of them done already; below {root}", flush=True)
         waiting = [job for job in jobs if job.name not in results]
-        failed = _Runner(waiting, len(jobs), results, sweep["jobs"], _passed_on(overrides)).run()
+        failed = _Runner(waiting, len(jobs), results, sweep["jobs"], _passed_on(overrides), lock).run()
     finished = [results[job.name] for job in jobs if job.name in results]
     if finished:
         print(result_table(finished))
@@ -68,32 +68,35 @@ class _Runner:
         results: dict[str, dict[str, Any]],
         side_by_side: int,
         overrides: list[str],
+        lock: IO[str],
     ) -> None:
         self.waiting, self.total, self.results, self.overrides = waiting, total, results, overrides
-        self.side_by_side = side_by_side
-        self.running: list[Job] = []
+        self.side_by_side, self.lock = side_by_side, lock
+        self.running: list[tuple[Job, subprocess.Popen[bytes]]] = []
         self.failed: list[str] = []
 
     def run(self) -> list[str]:
         """Runs all jobs; returns the names of those that failed."""
-        before = signal.signal(signal.SIGTERM, _as_keyboard_interrupt)
+        # SIGINT as well: shells start background commands with it ignored, and jobs would inherit that.
+        before = {number: signal.signal(number, _as_keyboard_interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
         try:
             while self.waiting or self.running:
                 while self.waiting and len(self.running) < self.side_by_side:
                     self._start(self.waiting.pop(0))
                 time.sleep(_POLL_SECONDS)
-                for job in [job for job in self.running if _process(job).poll() is not None]:
-                    self.running.remove(job)
-                    self._finish(job)
+                for job, process in [(job, process) for job, process in self.running if process.poll() is not None]:
+                    self.running.remove((job, process))
+                    self._finish(job, process.returncode)
         except KeyboardInterrupt as interruption:
-            for job in self.running:
-                _process(job).send_signal(signal.SIGINT)  # each writes what it must and stops
-            for job in self.running:
-                _process(job).wait()
+            for _, process in self.running:
+                process.send_signal(signal.SIGINT)  # each writes what it must and stops
+            for _, process in self.running:
+                process.wait()
             done = f"{len(self.results)} of {self.total} jobs are done"
             raise KeyboardInterrupt(f"{done}; the same command goes on from here") from interruption
         finally:
-            signal.signal(signal.SIGTERM, before)
+            for number, handler in before.items():
+                signal.signal(number, handler)
         return self.failed
 
     def _start(self, job: Job) -> None:
@@ -107,14 +110,19 @@ class _Runner:
             environment["OMP_NUM_THREADS"] = str(threads)
         with (job.directory / LOG_FILE).open("a") as log:
             print("$", shlex.join(command), file=log, flush=True)
-            # In a session of its own, so that Ctrl-C reaches it once, from here.
-            job.process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, env=environment
+            process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env=environment,
+                start_new_session=True,  # so that Ctrl-C reaches it once, from here
+                pass_fds=(self.lock.fileno(),),  # so that the lock lasts as long as the job
             )
-        self.running.append(job)
+        self.running.append((job, process))
 
-    def _finish(self, job: Job) -> None:
-        result = job.result() if _process(job).returncode == 0 else None
+    def _finish(self, job: Job, status: int) -> None:
+        result = job.result() if status == 0 else None
         if result is None:
             self.failed.append(job.name)
             said = "failed: " + ((job.directory / LOG_FILE).read_text().strip().splitlines() or [""])[-1]
@@ -126,7 +134,7 @@ class _Runner:
 
     def _left(self) -> str:
         """Estimates the time left from the jobs done, those of the same network where there are any."""
-        open_jobs = [*self.running, *self.waiting]
+        open_jobs = [*(job for job, _ in self.running), *self.waiting]
         seconds = [(result["config"]["model"]["name"], result["wall_seconds"]) for result in self.results.values()]
         if not open_jobs or not seconds:
             return ""
@@ -177,11 +185,6 @@ def _job_overrides(job: Job) -> list[str]:
     ]
 
 
-def _process(job: Job) -> subprocess.Popen[bytes]:
-    assert job.process is not None
-    return job.process
-
-
 def _duration(seconds: float) -> str:
     minutes = round(seconds / 60)
     if minutes < 1:
@@ -198,7 +201,6 @@ def _lock(root: Path) -> Iterator[IO[str]]:
     """Keeps a second call out of the same directory, also while jobs of a killed one still run (they inherit it)."""
     root.mkdir(parents=True, exist_ok=True)
     with (root / LOCK_FILE).open("w") as file:
-        os.set_inheritable(file.fileno(), True)
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:

@@ -1,10 +1,9 @@
 """The jobs of a sweep, and what is left of them on disk."""
 
 import json
-import subprocess
 from collections.abc import Mapping
 from copy import deepcopy
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -28,7 +27,6 @@ class Job:
     name: str
     config: dict[str, Any]
     directory: Path
-    process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
 
     def result(self) -> dict[str, Any] | None:
         """What the job wrote when it was done, None if it is not.

@@ -87,29 +87,52 @@ def test_jobs_done_are_skipped_and_new_ones_run(sweep, tmp_path):
     sweep("trainer.max_epochs=1", code=2).assert_refused([str(path), "damaged"])
 
 
-@pytest.mark.slow
-def test_an_interrupted_sweep_goes_on_where_it_stopped(sweep, tmp_path):
-    environment = os.environ | {"PROJECT_ROOT": str(ROOT)}
-    epochs = ["trainer.max_epochs=40", "data.train_images=256", "sweep.powers=[1]"]
-    command = [sys.executable, str(ROOT / "train.py"), *TINY, *epochs, f"hydra.run.dir={tmp_path}/sweep"]
-    running = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True, cwd=tmp_path)
+LONG = ["trainer.max_epochs=40", "data.train_images=256", "sweep.powers=[1]"]
+
+
+@pytest.fixture
+def background_sweep(tmp_path):
+    """A sweep of one job started as `sh -c "... &"` does it, with SIGINT ignored; running, after its first epoch."""
+    command = [sys.executable, str(ROOT / "train.py"), *TINY, *LONG, f"hydra.run.dir={tmp_path}/sweep"]
+    running = subprocess.Popen(
+        command,
+        env=os.environ | {"PROJECT_ROOT": str(ROOT)},
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=tmp_path,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN),
+    )
     checkpoint = tmp_path / "sweep/resnet10_4bit_apot_seed0/checkpoints/last.ckpt"
     deadline = time.monotonic() + 120
     while not checkpoint.exists() and time.monotonic() < deadline:
         time.sleep(0.1)
+    yield running
+    subprocess.run(["pkill", "-KILL", "-f", f"hydra.run.dir={tmp_path}/sweep"], check=False)
+
+
+@pytest.mark.slow
+def test_an_interrupted_sweep_goes_on_where_it_stopped(sweep, background_sweep, tmp_path):
+    running, checkpoint = background_sweep, tmp_path / "sweep/resnet10_4bit_apot_seed0/checkpoints/last.ckpt"
     running.send_signal(signal.SIGTERM)
     _, said = running.communicate(timeout=60)
     assert running.returncode == 130
     assert "0 of 1 jobs are done; the same command goes on from here" in said
     done = torch.load(checkpoint, weights_only=True)["epoch"] + 1
     assert 0 < done < 40
-    outcome = sweep(*epochs)
+    outcome = sweep(*LONG)
     log = (checkpoint.parent.parent / "sweep.log").read_text()
     assert f"ckpt_path={checkpoint}" in log
     result = json.loads((checkpoint.parent.parent / "result.json").read_text())
     assert result["epochs"] == 40
     assert result["history"]["epoch"] == list(range(1, 41))
     assert "[1/1]" in outcome.out
+
+
+@pytest.mark.slow
+def test_while_the_job_of_a_killed_sweep_runs_no_other_sweep_starts(sweep, background_sweep):
+    background_sweep.kill()
+    background_sweep.wait()
+    sweep(*LONG, code=2).assert_refused(["another sweep is running"])
 
 
 def test_a_checkpoint_cut_off_while_written_is_no_obstacle(tmp_path):
