@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from tabulate import tabulate
 from torch import nn
 
+from apot_lit.benchmark.report import INFERENCE_BASE
 from apot_lit.benchmark.setting import Setting
 from apot_lit.benchmark.timing import Timer, ratio, summary
 from apot_lit.export.c_source import write_c
@@ -22,8 +22,6 @@ from apot_lit.export.packed import save_packed
 from apot_lit.quant.spec import FULL_PRECISION
 
 BATCHES, THREADS = (1, 128), (1, 2)
-BASE = "float32 ONNX"
-BEGIN, END = "<!-- inference:begin -->", "<!-- inference:end -->"
 _SHAPE = (1, 28, 28)
 _C_IMAGES = 200
 
@@ -67,35 +65,11 @@ def measure_inference(setting: Setting) -> dict[str, Any]:
                                     "batch": batch,
                                     "threads": threads,
                                     "images_per_second": 1000 / summary(per_image)["median"],
-                                    "ratio": ratio([value / batch for value in times[BASE]], per_image),
+                                    "ratio": ratio([value / batch for value in times[INFERENCE_BASE]], per_image),
                                 }
                             )
                 sizes.append({"model": model, "scheme": scheme, "bit": bit, "share": exports.packed_share(config)})
     return {"onnxruntime": version("onnxruntime"), "rows": rows, "sizes": sizes}
-
-
-def inference_table(result: Mapping[str, Any], style: str = "simple") -> str:
-    """What was measured as a table, for the terminal or, with the style ``github``, for the README."""
-    rows = [
-        [
-            f"{row['model']}, {row['scheme']} {row['bit']} bits",
-            row["engine"],
-            row["batch"],
-            row["threads"],
-            f"{row['images_per_second']:,.0f}",
-            f"{row['ratio']['median']:.2f} ({row['ratio']['q1']:.2f}-{row['ratio']['q3']:.2f})",
-        ]
-        for row in result["rows"]
-    ]
-    headers = ["network", "engine", "batch", "threads", "images/s", f"speed, {BASE} = 1"]
-    sizes = [
-        f"Packed {size['model']}, {size['scheme']} {size['bit']} bits: {size['share']:.3f} of its float32 weights."
-        for size in result["sizes"]
-    ]
-    engines = f"onnxruntime {result['onnxruntime']}, torch {result['versions']['torch']}"
-    where = f"{result['hardware']['cpu']}, {engines}; medians of {result['repeats']} interleaved repeats."
-    table = tabulate(rows, headers=headers, tablefmt=style, disable_numparse=True)
-    return "\n\n".join([where, table, "\n".join(sizes)])
 
 
 class _Exports:
@@ -119,7 +93,7 @@ class _Exports:
         pixels = np.ascontiguousarray(images.numpy())
         engines = {
             name: OnnxEngine(self.directory / f"{kind}.onnx", self.steps[kind], threads)
-            for name, kind in (("integer ONNX", "integer"), (BASE, "float"))
+            for name, kind in (("integer ONNX", "integer"), (INFERENCE_BASE, "float"))
         }
         return {
             **{name: partial(engine.logits, pixels) for name, engine in engines.items()},

@@ -1,36 +1,71 @@
-"""Tables of a benchmark's result, for the terminal and for the README."""
+"""Tables of what benchmarks measured, for the terminal and for the README."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tabulate import tabulate
 
 from apot_lit.results import text_table
 
-BEGIN, END = "<!-- benchmark:begin -->", "<!-- benchmark:end -->"
+INFERENCE_BASE = "float32 ONNX"
 VARIANTS = ("eager", "channels_last", "compiled")
 _SCHEMES = {"float": "float32", "apot": "APoT", "uniform": "uniform"}
 
 
-def markdown_table(result: Mapping[str, Any]) -> str:
-    """Formats the content of a ``benchmark.json`` as the README shows it: ratios of steps, then the targets.
+def markdown_table(results: Sequence[Mapping[str, Any]]) -> str:
+    """Formats the contents of files ``benchmark.json`` as the README shows them: ratios of steps, then the targets.
 
     Args:
-        result: the content.
+        results: the contents, at least one. A target that several of them measured is shown as the first did.
 
     Returns:
         Lines of Markdown, without an empty line at either end.
     """
-    steps = tabulate(_step_rows(result), _STEP_HEADERS, tablefmt="github", disable_numparse=True)
-    targets = tabulate(_target_rows(result), _TARGET_HEADERS, tablefmt="github", disable_numparse=True)
-    return f"{_where(result)}\n\n{steps}\n\n{targets}"
+    parts = []
+    for result in results:
+        parts += [_where(result), tabulate(_step_rows(result), _STEP_HEADERS, tablefmt="github", disable_numparse=True)]
+    targets: dict[str, list[str]] = {}
+    for row in (row for result in results for row in _target_rows(result)):
+        if row[0] not in targets or targets[row[0]][-1] == _UNKNOWN:
+            targets[row[0]] = row
+    parts.append(tabulate(list(targets.values()), _TARGET_HEADERS, tablefmt="github", disable_numparse=True))
+    return "\n\n".join(parts)
 
 
-def readme_section(readme: str) -> str | None:
-    """Returns what stands between the markers of a README, or None where the markers are not there."""
-    _, begin, rest = readme.partition(BEGIN)
-    section, end, _ = rest.partition(END)
-    return section.strip() if begin and end else None
+def inference_report(result: Mapping[str, Any], style: str = "simple") -> str:
+    """Formats the content of an ``inference.json``.
+
+    Args:
+        result: the content.
+        style: of tabulate; ``simple`` for the terminal shows quartiles as well, ``github`` is for the README.
+
+    Returns:
+        Where it was measured, speeds relative to float32 ONNX, and sizes of packed networks.
+    """
+    engines = list(dict.fromkeys(row["engine"] for row in result["rows"]))
+    rows: dict[tuple[str, int, int], dict[str, str]] = {}
+    for row in result["rows"]:
+        name = (f"{row['model']}, {_SCHEMES[row['scheme']]} {row['bit']} bits", row["batch"], row["threads"])
+        cells = rows.setdefault(name, {})
+        cells[row["engine"]] = f"{row['ratio']['median']:.2f}" if style == "github" else _spread(row["ratio"])
+        if row["engine"] == INFERENCE_BASE:
+            cells[row["engine"]] = f"{row['images_per_second']:,.0f} images/s"
+    table = tabulate(
+        [[*name, *(cells.get(engine, "-") for engine in engines)] for name, cells in rows.items()],
+        headers=["network", "batch", "threads", *engines],
+        tablefmt=style,
+        disable_numparse=True,
+    )
+    sizes = [
+        f"{size['model']}, {_SCHEMES[size['scheme']]} {size['bit']} bits: {size['share']:.3f}"
+        for size in result["sizes"]
+    ]
+    where = (
+        f"Images per second, relative to {INFERENCE_BASE} (more is faster); {result['hardware']['cpu']}, "
+        f"onnxruntime {result['onnxruntime']}, torch {result['versions']['torch']}; "
+        f"medians of {result['repeats']} interleaved repeats."
+    )
+    return "\n\n".join([where, table, f"Bytes of packed files over those of the float32 weights: {'; '.join(sizes)}."])
 
 
 def text_report(result: Mapping[str, Any]) -> str:
@@ -70,6 +105,7 @@ def text_report(result: Mapping[str, Any]) -> str:
 
 
 _STEP_HEADERS = ["network", "weights and activations", "float32 eager", *VARIANTS]
+_UNKNOWN = "not measured"
 _TARGET_HEADERS = ["target", "wanted", "measured", "met"]
 
 
@@ -95,7 +131,7 @@ def _step_rows(result: Mapping[str, Any], spread: bool = False) -> list[list[str
 
 
 def _target_rows(result: Mapping[str, Any]) -> list[list[str]]:
-    met = {True: "yes", False: "no", None: "not measured"}
+    met = {True: "yes", False: "no", None: _UNKNOWN}
     return [
         [
             target["name"],

@@ -5,11 +5,11 @@ from typing import Any
 
 from apot_lit.benchmark.epoch import measure_epoch
 from apot_lit.benchmark.evaluation import measure_evaluation
-from apot_lit.benchmark.inference import inference_table, measure_inference
+from apot_lit.benchmark.inference import measure_inference
 from apot_lit.benchmark.picture import draw
 from apot_lit.benchmark.pipeline import measure_pipeline
 from apot_lit.benchmark.projection import measure_projection
-from apot_lit.benchmark.report import text_report
+from apot_lit.benchmark.report import inference_report, text_report
 from apot_lit.benchmark.setting import build_setting
 from apot_lit.benchmark.steps import measure_bits, measure_steps
 from apot_lit.benchmark.targets import compare_with_targets
@@ -49,7 +49,7 @@ def benchmark(config: dict[str, Any]) -> dict[str, Any]:
     if config["inference"]:
         inference = {**facts, **measure_inference(setting)}
         write_json(output_dir / INFERENCE_FILE, inference, config["paths"]["root_dir"])
-        print(f"\n{inference_table(inference)}\n\nwritten: {output_dir / INFERENCE_FILE}")
+        print(f"\n{inference_report(inference)}\n\nwritten: {output_dir / INFERENCE_FILE}")
         return inference
     steps = measure_steps(setting)
     result: dict[str, Any] = {

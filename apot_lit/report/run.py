@@ -1,15 +1,18 @@
 """report.py: collects results and writes tables, pictures and the page."""
 
+import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from apot_lit.benchmark.report import inference_report, markdown_table
 from apot_lit.errors import UserError
 from apot_lit.report.collect import collect
 from apot_lit.report.page import build_page
 from apot_lit.report.plots import all_pictures, feature
-from apot_lit.report.tables import BEGIN, END, markdown, read_published, write_csv
+from apot_lit.report.readme import filled
+from apot_lit.report.tables import markdown, read_published, write_csv
 
 
 def report(config: Mapping[str, Any]) -> None:
@@ -21,14 +24,15 @@ def report(config: Mapping[str, Any]) -> None:
     Raises:
         UserError: for a directory without results, or a README without the markers; nothing is written then.
     """
-    collection = collect(Path(config["results_dir"]))
+    results_dir = Path(config["results_dir"])
+    collection = collect(results_dir)
     published_path = Path(config["published"])
     if not published_path.exists():
         raise UserError(f"published={published_path}: there is no such file")
     published = read_published(published_path)
     text = markdown(collection, published)
     readme = None if config["readme"] is None else Path(config["readme"])
-    updated = None if readme is None else with_tables(readme, text)
+    updated = None if readme is None else filled(readme, {"results": text}, benchmark_tables(results_dir))
 
     output_dir = Path(config["paths"]["output_dir"])
     pictures = all_pictures(collection, feature(collection), Path(config["data_dir"]))
@@ -52,17 +56,22 @@ def report(config: Mapping[str, Any]) -> None:
     print("written:", *written, sep="\n  ")
 
 
-def with_tables(readme: Path, text: str) -> str:
-    """The content of a README with `text` between its markers.
+def benchmark_tables(results_dir: Path) -> dict[str, str]:
+    """Tables of the benchmarks that a directory holds as ``benchmark_*.json`` and ``inference_*.json``, by name.
 
     Raises:
-        UserError: if there is no such file, or it does not have each marker once.
+        UserError: if one of these files holds something else.
     """
-    if not readme.is_file():
-        raise UserError(f"readme={readme}: there is no such file")
-    content = readme.read_text()
-    if content.count(BEGIN) != 1 or content.count(END) != 1:
-        raise UserError(f"readme={readme}: must have the lines {BEGIN} and {END} once each")
-    before, _, rest = content.partition(BEGIN)
-    _, _, after = rest.partition(END)
-    return f"{before}{BEGIN}\n{text}\n{END}{after}"
+    tables = {}
+    for name, table in (("benchmark", markdown_table), ("inference", _inference_tables)):
+        paths = sorted(results_dir.glob(f"{name}_*.json"))
+        try:
+            if paths:
+                tables[name] = table([json.loads(path.read_text()) for path in paths])
+        except (ValueError, KeyError, TypeError) as error:
+            raise UserError(f"{', '.join(map(str, paths))}: must be files that benchmark.py wrote") from error
+    return tables
+
+
+def _inference_tables(results: Sequence[Mapping[str, Any]]) -> str:
+    return "\n\n".join(inference_report(result, "github") for result in results)

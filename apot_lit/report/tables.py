@@ -13,7 +13,6 @@ from apot_lit.quant.spec import FULL_PRECISION
 from apot_lit.report.collect import Collection, Group, Run
 from apot_lit.report.statistics import compare, spread
 
-BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"
 MODELS = ("resnet10", "resnet18", "resnet34", "resnet50")
 BITS = (5, 4, 3, 2)
 COMPARISON_NOTE = (

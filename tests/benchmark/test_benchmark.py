@@ -51,7 +51,7 @@ def test_writes_what_it_measured(run_script, tmp_path):
     assert result["epoch"]["ratio"] == pytest.approx(result["epoch"]["trainer_ms"] / result["epoch"]["bare_ms"])
     assert [(row["scheme"], row["bit"]) for row in result["evaluation"]] == [("float", 32), ("apot", 5)]
     assert {target["met"] for target in result["targets"]} == {None}  # neither the network nor the batch
-    assert "resnet10" in markdown_table(result)
+    assert "resnet10" in markdown_table([result])
 
 
 def test_inference_is_measured_alone(run_script, tmp_path):
@@ -69,7 +69,7 @@ def test_inference_is_measured_alone(run_script, tmp_path):
         assert row["images_per_second"] > 0
         assert row["engine"] != "float32 ONNX" or row["ratio"]["median"] == 1
     assert "steps" not in result
-    assert "of its float32 weights" in outcome.out
+    assert "over those of the float32 weights: resnet10, APoT 3 bits" in outcome.out
 
 
 @pytest.mark.slow

@@ -4,7 +4,7 @@ import copy
 
 import pytest
 
-from apot_lit.benchmark.report import markdown_table, readme_section, text_report
+from apot_lit.benchmark.report import inference_report, markdown_table, text_report
 from apot_lit.benchmark.targets import compare_with_targets
 
 
@@ -73,7 +73,7 @@ def test_other_networks_and_batches_meet_no_target(result, other):
 
 
 def test_markdown_table(result):
-    table = markdown_table(result)
+    table = markdown_table([result])
     where, steps, targets = table.split("\n\n")
     assert "128 images" in where
     assert "Abacus, 2 threads, torch 2.11.0" in where
@@ -94,7 +94,42 @@ def test_text_report_has_every_measurement(result):
         assert part in report
 
 
-def test_readme_section():
-    assert readme_section("a\n<!-- benchmark:begin -->\ntable\n<!-- benchmark:end -->\nb") == "table"
-    assert readme_section("a") is None
-    assert readme_section("<!-- benchmark:begin --> without end") is None
+def test_of_several_results_each_has_its_steps_and_a_target_is_of_the_first_that_measured_it(result):
+    other = copy.deepcopy(result)
+    other["steps"] = [{**step("apot", 5, "eager", 1.3), "model": "resnet50"}]
+    other["epoch"]["ratio"] = 1.5
+    other["targets"] = compare_with_targets(other)
+    _, first, _, second, targets = markdown_table([result, other]).split("\n\n")
+    assert "resnet18" in first
+    assert "resnet50" in second
+    lines = [[cell.strip() for cell in line.strip("|").split("|")] for line in targets.splitlines()[2:]]
+    assert len(lines) == len(result["targets"])
+    assert ["at most 1.4", "1.3", "yes"] in [line[1:] for line in lines]
+    assert ["at most 1.08", "1.02", "yes"] in [line[1:] for line in lines]
+
+
+def test_inference_report():
+    def timed(engine, batch, ratio, speed):
+        row = {"model": "resnet18", "scheme": "apot", "bit": 3, "threads": 1}
+        return {**row, "engine": engine, "batch": batch, "images_per_second": speed, "ratio": spread(ratio)}
+
+    result = {
+        **{key: RESULT[key] for key in ("versions", "hardware", "repeats")},
+        "onnxruntime": "1.31.1",
+        "rows": [
+            timed("integer ONNX", 1, 0.5, 600.0),
+            timed("float32 ONNX", 1, 1.0, 1200.0),
+            timed("C", 1, 0.2, 240.0),
+            timed("integer ONNX", 128, 0.25, 1000.0),
+            timed("float32 ONNX", 128, 1.0, 4000.0),
+        ],
+        "sizes": [{"model": "resnet18", "scheme": "apot", "bit": 3, "share": 0.107}],
+    }
+    where, table, sizes = inference_report(result, "github").split("\n\n")
+    assert "Abacus, onnxruntime 1.31.1, torch 2.11.0; medians of 7" in where
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines()]
+    assert cells[0] == ["network", "batch", "threads", "integer ONNX", "float32 ONNX", "C"]
+    assert cells[2] == ["resnet18, APoT 3 bits", "1", "1", "0.50", "1,200 images/s", "0.20"]
+    assert cells[3] == ["resnet18, APoT 3 bits", "128", "1", "0.25", "4,000 images/s", "-"]
+    assert "resnet18, APoT 3 bits: 0.107" in sizes
+    assert "0.50 (0.45-0.55)" in inference_report(result)

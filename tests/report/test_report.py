@@ -12,7 +12,7 @@ import pytest
 
 from apot_lit.report.collect import collect
 from apot_lit.report.statistics import compare, spread
-from apot_lit.report.tables import BEGIN, END, markdown, read_published
+from apot_lit.report.tables import markdown, read_published
 from tests.conftest import ROOT
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -141,7 +141,7 @@ def test_other_protocols_are_kept_apart_and_what_cannot_be_used_is_listed(result
 @pytest.fixture
 def written(run_script, results, tmp_path):
     readme = tmp_path / "README.md"
-    readme.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n")
+    readme.write_text("before\n<!-- results:begin -->\nold\n<!-- results:end -->\nafter\n")
     outcome = run_script("report.py", f"results_dir={results}", f"readme={readme}", f"hydra.run.dir={tmp_path}/report")
     assert outcome.code == 0, outcome.err
     return tmp_path / "report", readme, outcome
@@ -150,7 +150,7 @@ def written(run_script, results, tmp_path):
 def test_everything_is_written(written, results):
     directory, readme, outcome = written
     tables = (directory / "tables.md").read_text()
-    assert readme.read_text() == f"before\n{BEGIN}\n{tables.strip()}\n{END}\nafter\n"
+    assert readme.read_text() == f"before\n<!-- results:begin -->\n{tables.strip()}\n<!-- results:end -->\nafter\n"
     with (directory / "results.csv").open(newline="") as file:
         lines = list(csv.DictReader(file))
     assert len(lines) == 6
@@ -220,6 +220,7 @@ def test_the_page_works_in_a_browser(written, tmp_path):
         (["results_dir=broken"], ["results_dir=broken", "result.json", "damaged"]),
         (["readme=nowhere.md"], ["readme=nowhere.md", "no such file"]),
         (["readme=plain.md"], ["readme=plain.md", "results:begin"]),
+        (["readme=marked.md", "results_dir=benchmarked"], ["benchmark_0.json", "that benchmark.py wrote"]),
         (["published=nowhere.csv"], ["published=nowhere.csv"]),
         (["result_dir=x"], ["result_dir", "did you mean results_dir?"]),
     ],
@@ -230,6 +231,9 @@ def test_mistakes_are_one_line_and_nothing_is_overwritten(run_script, results, t
     (tmp_path / "broken").mkdir()
     (tmp_path / "broken/result.json").write_text("[]")
     (tmp_path / "plain.md").write_text("no markers")
+    (tmp_path / "marked.md").write_text("<!-- results:begin -->\n<!-- results:end -->")
+    shutil.copytree(results, tmp_path / "benchmarked")
+    (tmp_path / "benchmarked/benchmark_0.json").write_text('{"steps": []}')
     (tmp_path / "report").mkdir()
     (tmp_path / "report/tables.md").write_text("kept")
     outcome = run_script("report.py", f"results_dir={results}", f"hydra.run.dir={tmp_path}/report", *arguments)
