@@ -9,7 +9,7 @@ from matplotlib import pyplot
 from matplotlib.figure import Figure
 
 from apot_lit.report.collect import Collection
-from apot_lit.report.tables import COMPARISON_NOTE, Published, build_tables
+from apot_lit.report.tables import COMPARISON_NOTE, Published, build_summary, build_tables
 
 
 def build_page(collection: Collection, published: Published, pictures: Sequence[tuple[str, str, Figure]]) -> str:
@@ -29,7 +29,11 @@ def build_page(collection: Collection, published: Published, pictures: Sequence[
     return environment.get_template("report.html.j2").render(
         note=COMPARISON_NOTE,
         groups=[
-            {"name": group.name, "protocol": group.protocol, "tables": build_tables(group, published)}
+            {
+                "name": group.name,
+                "protocol": group.protocol,
+                "tables": [*filter(None, [build_summary(group)]), *build_tables(group, published)],
+            }
             for group in collection.groups
         ],
         pictures=[{"caption": caption, "data": _png(figure)} for _, caption, figure in pictures],

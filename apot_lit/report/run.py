@@ -12,7 +12,8 @@ from apot_lit.report.collect import collect
 from apot_lit.report.page import build_page
 from apot_lit.report.plots import all_pictures, feature
 from apot_lit.report.readme import filled
-from apot_lit.report.tables import markdown, read_published, write_csv
+from apot_lit.report.runs_csv import write_csv
+from apot_lit.report.tables import markdown, read_published
 
 
 def report(config: Mapping[str, Any]) -> None:

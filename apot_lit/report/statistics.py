@@ -1,9 +1,10 @@
 """Means over seeds, and whether a difference is more than noise."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import mean, stdev
+from typing import Any
 
 # Student's t, two-sided 95 %, by degrees of freedom.
 _T95 = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.160, 2.145, 2.131)
@@ -32,17 +33,17 @@ def spread(values: Sequence[float]) -> Spread:
 
 @dataclass(frozen=True)
 class Comparison:
-    """A difference of two accuracies, paired over seeds.
+    """A difference of two accuracies, paired over seeds, or over networks and seeds.
 
     Attributes:
-        difference: mean over the common seeds of first minus second.
-        half_width: half the 95 % confidence interval, None with a single seed.
-        seeds: the common seeds.
+        difference: mean over the pairs of first minus second.
+        half_width: half the 95 % confidence interval, None with a single pair.
+        pairs: what both have a value of.
     """
 
     difference: float
     half_width: float | None
-    seeds: tuple[int, ...]
+    pairs: tuple[Hashable, ...]
 
     @property
     def more_than_noise(self) -> bool | None:
@@ -50,26 +51,26 @@ class Comparison:
         return None if self.half_width is None else abs(self.difference) > self.half_width
 
 
-def compare(first: dict[int, float], second: dict[int, float]) -> Comparison | None:
-    """Compares values of the same seeds by a paired t-test.
+def compare(first: Mapping[Any, float], second: Mapping[Any, float]) -> Comparison | None:
+    """Compares values of the same seeds, or networks and seeds, by a paired t-test.
 
-    With d_i the difference at seed i, the interval is ``mean(d) +- t * std(d) / sqrt(n)``, t the two-sided 95 %
+    With d_i the difference of pair i, the interval is ``mean(d) +- t * std(d) / sqrt(n)``, t the two-sided 95 %
     quantile of Student's distribution with n - 1 degrees of freedom.
 
     Args:
-        first: value by seed.
-        second: value by seed.
+        first: value by seed, or by network and seed.
+        second: likewise.
 
     Returns:
-        The comparison over the seeds that both have, None if there is none.
+        The comparison over the pairs that both have, None if there is none.
     """
-    seeds = tuple(sorted(first.keys() & second.keys()))
-    if not seeds:
+    pairs = tuple(sorted(first.keys() & second.keys()))
+    if not pairs:
         return None
-    differences = spread([first[seed] - second[seed] for seed in seeds])
+    differences = spread([first[pair] - second[pair] for pair in pairs])
     half_width = None
     if differences.std is not None:
-        degrees = len(seeds) - 1
+        degrees = len(pairs) - 1
         t = _T95[degrees - 1] if degrees <= len(_T95) else _T95_MANY
-        half_width = t * differences.std / math.sqrt(len(seeds))
-    return Comparison(differences.mean, half_width, seeds)
+        half_width = t * differences.std / math.sqrt(len(pairs))
+    return Comparison(differences.mean, half_width, pairs)

@@ -1,24 +1,23 @@
 """Tables in the shape of the published ones."""
 
 import csv
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from tabulate import tabulate
 
 from apot_lit.protocol import Row
 from apot_lit.quant.spec import FULL_PRECISION
 from apot_lit.report.collect import Collection, Group, Run
-from apot_lit.report.statistics import compare, spread
+from apot_lit.report.statistics import Comparison, compare, spread
 
 MODELS = ("resnet10", "resnet18", "resnet34", "resnet50")
 BITS = (5, 4, 3, 2)
 COMPARISON_NOTE = (
     "Accuracies are those of the 10,000 test images, mean ± standard deviation over seeds. The comparison is that of "
-    "APoT minus uniform in points, paired over the seeds that both have, with its 95 % interval (Student's t); with "
-    "one seed there is none."
+    "APoT minus uniform in points, paired over the seeds that both have (in a summary over networks and seeds), with "
+    "its 95 % interval (Student's t); with one pair there is none."
 )
 _SCHEMES = {"apot": "APoT", "uniform": "uniform", "pot": "PoT", "float": "float32"}
 _HEADERS = ["Model", "Precision", "Hyper-Params", "Accuracy", "Seeds", "Training accuracy", "Published (training)"]
@@ -79,32 +78,36 @@ def build_tables(group: Group, published: Published) -> list[Table]:
     return tables
 
 
+def build_summary(group: Group) -> Table | None:
+    """Builds the table that shows a protocol at a glance: networks by bit widths, each cell APoT / uniform.
+
+    The last line is the mean of APoT minus uniform over all networks and seeds that have both.
+
+    Returns:
+        The table, None if no network has both schemes at any bit width.
+    """
+    bits = sorted({row.bit for row in group.runs if row.scheme in ("apot", "uniform")}, reverse=True)
+    models = sorted({row.model for row in group.runs if row.scheme in ("apot", "uniform")}, key=_model_order)
+    comparisons = {bit: compare(_by_pair(group, bit, "apot"), _by_pair(group, bit, "uniform")) for bit in bits}
+    if not any(comparisons.values()):
+        return None
+    rows = [
+        [model, *(" / ".join(_mean(group, Row(model, bit, scheme)) for scheme in ("apot", "uniform")) for bit in bits)]
+        for model in models
+    ]
+    rows.append(["APoT minus uniform", *(_difference(comparisons[bit], "pair") for bit in bits)])
+    return Table(f"{group.name}: APoT / uniform", ["Model", *(f"{bit} bit" for bit in bits)], rows)
+
+
 def markdown(collection: Collection, published: Published) -> str:
-    """All tables as Markdown, without an empty line at either end."""
-    parts = [COMPARISON_NOTE]
-    for group in collection.groups:
-        for table in build_tables(group, published):
-            parts += [f"**{table.title}**", table.markdown()]
+    """All tables as Markdown, summaries first, without an empty line at either end."""
+    summaries = [table for group in collection.groups if (table := build_summary(group)) is not None]
+    details = [table for group in collection.groups for table in build_tables(group, published)]
+    parts = [COMPARISON_NOTE, *_titled(summaries)]
+    parts += ["<details>\n<summary>Every row</summary>", *_titled(details), "</details>"]
     if collection.left_out:
         parts.append("Left out: " + "; ".join(f"`{path}` ({reason})" for path, reason in collection.left_out) + ".")
     return "\n\n".join(parts)
-
-
-def write_csv(collection: Collection, path: Path) -> None:
-    """Writes one line per run."""
-    columns = ["recipe", "protocol", "model", "bit", "scheme", "seed", "epochs", "best_epoch"]
-    columns += ["train_accuracy", "val_accuracy", "test_accuracy", "wall_seconds", "cpu", "device", "commit", "file"]
-    with path.open("w", newline="") as file:
-        writer = csv.DictWriter(file, columns, extrasaction="ignore", lineterminator="\n")
-        writer.writeheader()
-        for group in collection.groups:
-            options = " ".join(f"{key}={value}" for key, value in group.protocol)
-            for row, runs in group.runs.items():
-                for run in runs:
-                    facts: dict[str, Any] = {**run.result, **run.result.get("hardware", {}), **row._asdict()}
-                    writer.writerow(
-                        facts | {"recipe": group.recipe, "protocol": options, "seed": run.seed, "file": str(run.path)}
-                    )
 
 
 def percent_spread(values: list[float]) -> str:
@@ -135,13 +138,36 @@ def _compared(group: Group, row: Row) -> str:
         {run.seed: 100 * run.test_accuracy for run in group.runs.get(row._replace(scheme=scheme), [])}
         for scheme in ("uniform", "apot")
     )
-    comparison = compare(apot, uniform)
+    return _difference(compare(apot, uniform), "seed")
+
+
+def _by_pair(group: Group, bit: int, scheme: str) -> dict[tuple[str, int], float]:
+    return {
+        (row.model, run.seed): 100 * run.test_accuracy
+        for row, runs in group.runs.items()
+        for run in runs
+        if (row.bit, row.scheme) == (bit, scheme)
+    }
+
+
+def _difference(comparison: Comparison | None, unit: str) -> str:
     if comparison is None:
         return "-"
     if comparison.half_width is None:
-        return f"{comparison.difference:+.2f} (1 seed)"
+        return f"{comparison.difference:+.2f} (1 {unit})"
     verdict = "more than noise" if comparison.more_than_noise else "within noise"
     return f"{comparison.difference:+.2f} ± {comparison.half_width:.2f}, {verdict}"
+
+
+def _mean(group: Group, row: Row) -> str:
+    runs = group.runs.get(row)
+    return percent_spread([run.test_accuracy for run in runs]) if runs else "-"
+
+
+def _titled(tables: Iterable[Table]) -> Iterator[str]:
+    for table in tables:
+        yield f"**{table.title}**"
+        yield table.markdown()
 
 
 def _hyper_parameters(run: Run) -> str:

@@ -105,9 +105,30 @@ def test_tables_hold_means_deviations_and_the_paired_comparison(results):
     assert compared == f"{statistics.mean(differences):+.2f} ± {half:.2f}, {verdict}"
 
 
+def test_a_summary_shows_networks_by_bits_and_compares_over_networks_and_seeds(results):
+    for model, power, accuracy in (("resnet18", 1, 0.9917), ("resnet18", 0, 0.9904), ("resnet34", 1, 0.5)):
+        (results / f"{model}_{power}.json").write_text(json.dumps(result(model=model, power=power, test=accuracy)))
+    (results / "two.json").write_text(json.dumps(result(bit=2, power=0, test=0.98)))
+    table = rows(markdown(collect(results), {}) + "\n\n", "reference: APoT / uniform")
+    means = " / ".join(f"{100 * statistics.mean(x):.2f} ± {100 * statistics.stdev(x):.2f}" for x in (APOT, UNIFORM))
+    differences = [*(100 * (a - u) for a, u in zip(APOT, UNIFORM, strict=True)), 99.17 - 99.04]
+    half = 3.182 * statistics.stdev(differences) / math.sqrt(4)
+    assert half < statistics.mean(differences)
+    assert table == [
+        {"Model": "resnet10", "4 bit": means, "2 bit": "- / 98.00"},
+        {"Model": "resnet18", "4 bit": "99.17 / 99.04", "2 bit": "- / -"},
+        {"Model": "resnet34", "4 bit": "50.00 / -", "2 bit": "- / -"},
+        {
+            "Model": "APoT minus uniform",
+            "4 bit": f"{statistics.mean(differences):+.2f} ± {half:.2f}, more than noise",
+            "2 bit": "-",
+        },
+    ]
+
+
 def test_a_comparison_uses_common_seeds_alone():
     both = compare({0: 1.0, 1: 2.0, 7: 9.0}, {1: 1.5, 0: 0.0, 3: 100.0})
-    assert both.seeds == (0, 1)
+    assert both.pairs == (0, 1)
     assert both.difference == 0.75
     assert both.half_width == pytest.approx(12.706 * statistics.stdev([1.0, 0.5]) / math.sqrt(2))
     assert both.more_than_noise is False
@@ -173,7 +194,7 @@ PROBE = """<script>
 window.addEventListener("load", () => {
   const seen = {pictures: [], sorted: [], back: [], tables: document.querySelectorAll("table.sortable").length};
   for (const image of document.images) seen.pictures.push(image.complete && image.naturalWidth > 100);
-  const table = document.querySelector("table.sortable");
+  const table = document.querySelectorAll("table.sortable")[1];
   const column = [...table.tHead.rows[0].cells].findIndex(head => head.textContent.startsWith("Accuracy"));
   const first = () => [...table.tBodies[0].rows].map(row => row.cells[column].textContent);
   const button = table.tHead.rows[0].cells[column].querySelector("button");
@@ -203,7 +224,7 @@ def test_the_page_works_in_a_browser(written, tmp_path):
     assert found, done.stdout[-2000:]
     seen = json.loads(found[1])
     assert seen["pictures"] == [True] * 8
-    assert seen["tables"] == 3
+    assert seen["tables"] == 4
     assert "CONSOLE" not in done.stderr
     assert not seen["wide"]  # tables scroll, the page does not
     filled = f"{100 * statistics.mean(APOT):.2f}"
