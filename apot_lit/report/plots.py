@@ -13,45 +13,52 @@ import numpy as np
 from matplotlib import pyplot
 from matplotlib.figure import Figure
 
-from apot_lit.data.embedded import load_idx_pair
+from apot_lit.data.embedded import SET_SIZES, load_idx_pair
 from apot_lit.evaluation import confusion_figure
 from apot_lit.protocol import Row
 from apot_lit.quant.levels import Scheme, level_set
 from apot_lit.report.collect import Collection, Group, Run
-from apot_lit.report.statistics import spread
+from apot_lit.report.statistics import binomial_error, spread
 from apot_lit.report.weight import weight_way
 
 _COLOURS: dict[Scheme, str] = {"apot": "tab:blue", "uniform": "tab:orange", "pot": "tab:green"}
 _NAMES: dict[str, str] = {"apot": "APoT", "uniform": "uniform", "pot": "PoT"}
 _MAX_DIGITS = 40
+_BARS = "standard deviation over seeds (with caps), or the binomial standard error of one seed (pale)"
 
 
 def accuracy_against_bits(group: Group) -> Figure:
-    """Test accuracy of every network against bits, mean and standard deviation over seeds, a line per scheme."""
+    """Test accuracy of every network against bits, a line per scheme.
+
+    Bars with caps are standard deviations over seeds. Where there is one seed, a pale bar without caps shows the
+    binomial standard error, below which the test set itself can't tell accuracies apart.
+    """
     models = sorted({row.model for row in group.runs}, key=lambda name: (len(name), name))
     figure, panels = pyplot.subplots(
-        1, len(models), figsize=(3.4 * len(models) + 0.6, 3.4), squeeze=False, sharey=True, layout="constrained"
+        1,
+        len(models),
+        figsize=(3.4 * len(models) + 0.6, 3.4),
+        squeeze=False,
+        sharex=True,
+        sharey=True,
+        layout="constrained",
     )
+    bits = sorted({row.bit for row in group.runs if row.scheme != "float"})
     for axes, model in zip(panels[0], models, strict=True):
-        for scheme, colour in _COLOURS.items():
+        for shift, (scheme, colour) in zip((-0.05, 0.05, 0.0), _COLOURS.items(), strict=True):
             rows = sorted(
                 (row for row in group.runs if (row.model, row.scheme) == (model, scheme)), key=attrgetter("bit")
             )
             if rows:
                 spreads = [spread([100 * run.test_accuracy for run in group.runs[row]]) for row in rows]
-                axes.errorbar(
-                    [row.bit for row in rows],
-                    [value.mean for value in spreads],
-                    yerr=[value.std or 0 for value in spreads],
-                    color=colour,
-                    label=_NAMES[scheme],
-                    marker="o",
-                    capsize=3,
-                )
+                places, means = [row.bit + shift for row in rows], [value.mean for value in spreads]
+                seeds = [value.std or 0 for value in spreads]
+                single = [_binomial_percent(value.mean) if value.std is None else 0 for value in spreads]
+                axes.errorbar(places, means, yerr=seeds, color=colour, label=_NAMES[scheme], marker="o", capsize=3)
+                axes.errorbar(places, means, yerr=single, color=colour, fmt="none", alpha=0.35, elinewidth=4)
         full = group.runs.get(Row(model, 32, "float"))
         if full:
             axes.axhline(spread([100 * run.test_accuracy for run in full]).mean, color="grey", ls="--", label="float32")
-        bits = sorted({row.bit for row in group.runs if row.model == model and row.scheme != "float"})
         axes.set(title=model, xlabel="bits", xticks=bits)
         if axes.has_data():
             axes.legend(fontsize=8)
@@ -155,7 +162,11 @@ def all_pictures(collection: Collection, featured: Run, data_dir: Path) -> list[
     which = f"{featured.row.model}, {featured.row.bit} bits, {_NAMES.get(featured.row.scheme, 'float32')}, seed "
     which += str(featured.seed)
     drawn: list[tuple[str, str, Figure | None]] = [
-        (f"accuracy_{group.recipe}", f"Test accuracy against bits: {group.name}", accuracy_against_bits(group))
+        (
+            f"accuracy_{group.recipe}",
+            f"Test accuracy against bits: {group.name}; bars: {_BARS}",
+            accuracy_against_bits(group),
+        )
         for group in collection.groups
         if group.main
     ]
@@ -179,6 +190,10 @@ def feature(collection: Collection) -> Run:
         return sum(bool(run.result.get(key)) for key in details), float(run.result.get("val_accuracy") or 0)
 
     return max((run for group in collection.groups for runs in group.runs.values() for run in runs), key=rank)
+
+
+def _binomial_percent(accuracy: float) -> float:
+    return 100 * binomial_error(accuracy / 100, SET_SIZES["test"])
 
 
 def _curve(history: dict[str, Any], name: str) -> tuple[Sequence[float], Sequence[float]]:

@@ -31,6 +31,11 @@ def spread(values: Sequence[float]) -> Spread:
     return Spread(mean(values), stdev(values) if len(values) > 1 else None, len(values))
 
 
+def binomial_error(accuracy: float, images: int) -> float:
+    """Standard error ``sqrt(p * (1 - p) / n)`` of an accuracy from 0 to 1 that was measured on so many images."""
+    return math.sqrt(accuracy * (1 - accuracy) / images)
+
+
 @dataclass(frozen=True)
 class Comparison:
     """A difference of two accuracies, paired over seeds, or over networks and seeds.

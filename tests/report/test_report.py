@@ -11,7 +11,7 @@ import subprocess
 import pytest
 
 from apot_lit.report.collect import collect
-from apot_lit.report.statistics import compare, spread
+from apot_lit.report.statistics import binomial_error, compare, spread
 from apot_lit.report.tables import markdown, read_published
 from tests.conftest import ROOT
 
@@ -136,6 +136,11 @@ def test_a_comparison_uses_common_seeds_alone():
     assert (one.difference, one.half_width, one.more_than_noise) == (0.5, None, None)
     assert compare({0: 1.0}, {1: 1.0}) is None
     assert spread([2.0]).std is None
+
+
+def test_the_binomial_error_is_the_deviation_of_counts():
+    # 3 images, each right with probability 1/2: 0, 1, 2, 3 right in 1, 3, 3, 1 of 8 cases
+    assert binomial_error(0.5, 3) == pytest.approx(statistics.pstdev([0, 1, 1, 1, 2, 2, 2, 3]) / 3)
 
 
 def test_other_protocols_are_kept_apart_and_what_cannot_be_used_is_listed(results):
