@@ -27,6 +27,7 @@ from apot_lit.errors import Interrupted, UserError, unknown_key
 
 EXIT_USER_ERROR = 2
 EXIT_INTERRUPTED = 130
+_OPTIONAL_SECTIONS = ("sweep", "model")  # null until something is chosen for them
 
 _failed_jobs: list[str] = []
 
@@ -72,6 +73,12 @@ def run(main: Callable[[], Any]) -> None:
             raise
         _print_error(explain(error))
         sys.exit(EXIT_USER_ERROR)
+    except AssertionError as error:
+        choice = _missing_choice(error)
+        if tracebacks or choice is None:
+            raise
+        _print_error(choice)
+        sys.exit(EXIT_USER_ERROR)
     except KeyboardInterrupt as interruption:
         _print_error(": ".join(["interrupted", *map(str, interruption.args)]))
         sys.exit(EXIT_INTERRUPTED)
@@ -98,6 +105,15 @@ def explain(error: Exception) -> str:
     if isinstance(cause, ValidationError) and cause.full_key:
         return f"{cause.full_key}: {str(cause).partition(chr(10))[0]}"
     return message
+
+
+def _missing_choice(error: AssertionError) -> str | None:
+    """What to say of an option below a section that nothing was chosen for: OmegaConf only asserts that it is there."""
+    below = [override for override in sys.argv[1:] if override.partition(".")[0] in _OPTIONAL_SECTIONS]
+    if not below or "type for root" not in str(error):
+        return None
+    section = below[0].partition(".")[0]
+    return f"{below[0]}: needs a {section} to be chosen first, by {section}=..."
 
 
 class ResultTable(Callback):

@@ -15,6 +15,7 @@ from typing import IO, Any
 
 from apot_lit.engine import result_table
 from apot_lit.errors import UserError
+from apot_lit.models import ARCHITECTURES
 from apot_lit.quant.spec import QuantSpec
 from apot_lit.results import percent
 from apot_lit.sweep_plan import Job, plan
@@ -150,6 +151,9 @@ def _check(sweep: Mapping[str, Any], overrides: list[str]) -> None:
     for key in ("models", "bits", "powers", "seeds"):
         if not sweep[key]:
             raise UserError(f"sweep.{key}: must name at least one")
+    for model in sweep["models"]:
+        if model not in ARCHITECTURES:
+            raise UserError(f"sweep.models: {model} must be one of {', '.join(ARCHITECTURES)}")
     for bit, power in product(sweep["bits"], sweep["powers"]):
         try:
             QuantSpec(bit=bit, power=power)

@@ -163,6 +163,7 @@ def test_a_failing_job_does_not_keep_the_others_from_running(sweep, tmp_path):
         (["quant.bit=3"], ["quant.bit=3", "sweep.bits"]),
         (["seed=1"], ["seed=1", "sweep.seeds"]),
         (["sweep.seeds=[]"], ["sweep.seeds"]),
+        (["sweep.models=[resnet99]"], ["sweep.models", "resnet99", "resnet10, resnet14"]),
         (["sweep.bits=[9]"], ["bit=9", "2, 3, 4"]),
         (["sweep.jobs=0"], ["sweep.jobs=0"]),
         (["sweep=every"], ["sweep=every", "quick", "tables"]),

@@ -42,6 +42,7 @@ CASES = [
     (["hydra.run.dir=/dev/null/x"], ["/dev/null/x"]),
     (["quant.bit"], ["quant.bit"]),
     (["seed=-1"], ["seed=-1"]),
+    (["sweep.models=[resnet10]"], ["sweep.models=[resnet10]", "sweep=..."]),
     (["experiment=best_of_all"], ["experiment=best_of_all", "reference", "smoke"]),
 ]
 
