@@ -84,13 +84,14 @@ def build_summary(group: Group) -> Table | None:
     The last line is the mean of APoT minus uniform over all networks and seeds that have both.
 
     Returns:
-        The table, None if no network has both schemes at any bit width.
+        The table, None with fewer than two rows to show.
     """
-    bits = sorted({row.bit for row in group.runs if row.scheme in ("apot", "uniform")}, reverse=True)
-    models = sorted({row.model for row in group.runs if row.scheme in ("apot", "uniform")}, key=_model_order)
-    comparisons = {bit: compare(_by_pair(group, bit, "apot"), _by_pair(group, bit, "uniform")) for bit in bits}
-    if not any(comparisons.values()):
+    shown = [row for row in group.runs if row.scheme in ("apot", "uniform")]
+    if len(shown) < 2:
         return None
+    bits = sorted({row.bit for row in shown}, reverse=True)
+    models = sorted({row.model for row in shown}, key=_model_order)
+    comparisons = {bit: compare(_by_pair(group, bit, "apot"), _by_pair(group, bit, "uniform")) for bit in bits}
     rows = [
         [model, *(" / ".join(_mean(group, Row(model, bit, scheme)) for scheme in ("apot", "uniform")) for bit in bits)]
         for model in models

@@ -109,7 +109,10 @@ def test_a_summary_shows_networks_by_bits_and_compares_over_networks_and_seeds(r
     for model, power, accuracy in (("resnet18", 1, 0.9917), ("resnet18", 0, 0.9904), ("resnet34", 1, 0.5)):
         (results / f"{model}_{power}.json").write_text(json.dumps(result(model=model, power=power, test=accuracy)))
     (results / "two.json").write_text(json.dumps(result(bit=2, power=0, test=0.98)))
-    table = rows(markdown(collect(results), {}) + "\n\n", "reference: APoT / uniform")
+    (results / "other.json").write_text(json.dumps(result(lr=0.02)))
+    text = markdown(collect(results), {}) + "\n\n"
+    assert text.count(": APoT / uniform") == 1  # a single row is no summary
+    table = rows(text, "reference: APoT / uniform")
     means = " / ".join(f"{100 * statistics.mean(x):.2f} ± {100 * statistics.stdev(x):.2f}" for x in (APOT, UNIFORM))
     differences = [*(100 * (a - u) for a, u in zip(APOT, UNIFORM, strict=True)), 99.17 - 99.04]
     half = 3.182 * statistics.stdev(differences) / math.sqrt(4)
