@@ -54,6 +54,7 @@ def test_writes_what_it_measured(run_script, tmp_path):
     assert "resnet10" in markdown_table([result])
 
 
+@pytest.mark.slow
 def test_inference_is_measured_alone(run_script, tmp_path):
     tiny = ("device=cpu", "models=[resnet10]", "width=2", "repeats=2", "apot_bits=[3]", "uniform_bits=[2]")
     outcome = run_script("benchmark.py", "benchmark=inference", *tiny, f"hydra.run.dir={tmp_path}/run")

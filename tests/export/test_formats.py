@@ -130,6 +130,7 @@ def test_full_precision_is_exported_in_floats(tmp_path):
     assert verify(network, NORMALISATION, engine, digits()[0][:300]).codes == 0
 
 
+@pytest.mark.slow
 def test_a_torchvision_network(tmp_path):
     torch.manual_seed(0)
     network = torchvision.models.resnet.ResNet(torchvision.models.resnet.BasicBlock, [1, 1, 1, 1], num_classes=10)
