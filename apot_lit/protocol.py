@@ -26,6 +26,9 @@ _NEUTRAL_CALLBACKS = (
 )
 
 
+SCHEME_NAMES = {"apot": "APoT", "uniform": "uniform", "pot": "PoT", "float": "float32"}
+
+
 class Row(NamedTuple):
     """What a table has one row for."""
 

@@ -4,6 +4,7 @@ import tempfile
 from collections.abc import Callable, Mapping
 from functools import partial
 from importlib.metadata import version
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -47,27 +48,26 @@ def measure_inference(setting: Setting) -> dict[str, Any]:
             full = setting.network(model, "float", FULL_PRECISION).eval()
             with tempfile.TemporaryDirectory() as directory:
                 exports = _Exports(Path(directory), quantized, full, setting)
-                for threads in THREADS:
-                    for batch in BATCHES:
-                        calls = exports.calls(images[:batch], threads)
-                        if (batch, threads) == (1, 1):
-                            calls["C"] = partial(exports.c.logits, images[:_C_IMAGES].numpy())
-                        times = _timed(setting.timer, calls, threads)
-                        for name, values in times.items():
-                            count = _C_IMAGES if name == "C" else batch
-                            per_image = [value / count for value in values]
-                            rows.append(
-                                {
-                                    "model": model,
-                                    "scheme": scheme,
-                                    "bit": bit,
-                                    "engine": name,
-                                    "batch": batch,
-                                    "threads": threads,
-                                    "images_per_second": 1000 / summary(per_image)["median"],
-                                    "ratio": ratio([value / batch for value in times[INFERENCE_BASE]], per_image),
-                                }
-                            )
+                for threads, batch in product(THREADS, BATCHES):
+                    calls = exports.calls(images[:batch], threads)
+                    if (batch, threads) == (1, 1):
+                        calls["C"] = partial(exports.c.logits, images[:_C_IMAGES].numpy())
+                    times = _timed(setting.timer, calls, threads)
+                    for name, values in times.items():
+                        count = _C_IMAGES if name == "C" else batch
+                        per_image = [value / count for value in values]
+                        rows.append(
+                            {
+                                "model": model,
+                                "scheme": scheme,
+                                "bit": bit,
+                                "engine": name,
+                                "batch": batch,
+                                "threads": threads,
+                                "images_per_second": 1000 / summary(per_image)["median"],
+                                "ratio": ratio([value / batch for value in times[INFERENCE_BASE]], per_image),
+                            }
+                        )
                 sizes.append({"model": model, "scheme": scheme, "bit": bit, "share": exports.packed_share(config)})
     return {"onnxruntime": version("onnxruntime"), "rows": rows, "sizes": sizes}
 

@@ -5,11 +5,11 @@ from typing import Any
 
 from tabulate import tabulate
 
+from apot_lit.protocol import SCHEME_NAMES
 from apot_lit.results import text_table
 
 INFERENCE_BASE = "float32 ONNX"
 VARIANTS = ("eager", "channels_last", "compiled")
-_SCHEMES = {"float": "float32", "apot": "APoT", "uniform": "uniform"}
 
 
 def markdown_table(results: Sequence[Mapping[str, Any]]) -> str:
@@ -45,7 +45,7 @@ def inference_report(result: Mapping[str, Any], style: str = "simple") -> str:
     engines = list(dict.fromkeys(row["engine"] for row in result["rows"]))
     rows: dict[tuple[str, int, int], dict[str, str]] = {}
     for row in result["rows"]:
-        name = (f"{row['model']}, {_SCHEMES[row['scheme']]} {row['bit']} bits", row["batch"], row["threads"])
+        name = (f"{row['model']}, {SCHEME_NAMES[row['scheme']]} {row['bit']} bits", row["batch"], row["threads"])
         cells = rows.setdefault(name, {})
         cells[row["engine"]] = f"{row['ratio']['median']:.2f}" if style == "github" else _spread(row["ratio"])
         if row["engine"] == INFERENCE_BASE:
@@ -57,7 +57,7 @@ def inference_report(result: Mapping[str, Any], style: str = "simple") -> str:
         disable_numparse=True,
     )
     sizes = [
-        f"{size['model']}, {_SCHEMES[size['scheme']]} {size['bit']} bits: {size['share']:.3f}"
+        f"{size['model']}, {SCHEME_NAMES[size['scheme']]} {size['bit']} bits: {size['share']:.3f}"
         for size in result["sizes"]
     ]
     where = (
@@ -80,7 +80,7 @@ def text_report(result: Mapping[str, Any]) -> str:
         ["torchvision and DataLoader", f"{pipeline['images_per_second']['torchvision']:,.0f}"],
         *(
             [
-                f"evaluation {row['model']} {_SCHEMES[row['scheme']]} {row['bit']} bits",
+                f"evaluation {row['model']} {SCHEME_NAMES[row['scheme']]} {row['bit']} bits",
                 f"{row['images_per_second']:,.0f}",
             ]
             for row in result["evaluation"]
@@ -124,7 +124,7 @@ def _step_rows(result: Mapping[str, Any], spread: bool = False) -> list[list[str
     """One row per network, scheme and bit width, one column per variant."""
     rows: dict[tuple[str, str], dict[str, str]] = {}
     for row in result["steps"]:
-        scheme = _SCHEMES[row["scheme"]] + ("" if row["scheme"] == "float" else f", {row['bit']} bits")
+        scheme = SCHEME_NAMES[row["scheme"]] + ("" if row["scheme"] == "float" else f", {row['bit']} bits")
         cells = rows.setdefault((row["model"], scheme), {"base": f"{row['float_ms']['median']:.1f} ms"})
         cells[row["variant"]] = _spread(row["ratio"]) if spread else f"{row['ratio']['median']:.2f}"
     return [[*names, *(cells.get(column, "-") for column in ("base", *VARIANTS))] for names, cells in rows.items()]

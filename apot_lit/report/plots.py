@@ -15,14 +15,13 @@ from matplotlib.figure import Figure
 
 from apot_lit.data.embedded import SET_SIZES, load_idx_pair
 from apot_lit.evaluation import confusion_figure
-from apot_lit.protocol import Row
+from apot_lit.protocol import SCHEME_NAMES, Row
 from apot_lit.quant.levels import Scheme, level_set
 from apot_lit.report.collect import Collection, Group, Run
 from apot_lit.report.statistics import binomial_error, spread
 from apot_lit.report.weight import weight_way
 
 _COLOURS: dict[Scheme, str] = {"apot": "tab:blue", "uniform": "tab:orange", "pot": "tab:green"}
-_NAMES: dict[str, str] = {"apot": "APoT", "uniform": "uniform", "pot": "PoT"}
 _MAX_DIGITS = 40
 _BARS = "standard deviation over seeds (with caps), or the binomial standard error of one seed (pale)"
 
@@ -54,7 +53,9 @@ def accuracy_against_bits(group: Group) -> Figure:
                 places, means = [row.bit + shift for row in rows], [value.mean for value in spreads]
                 seeds = [value.std or 0 for value in spreads]
                 single = [_binomial_percent(value.mean) if value.std is None else 0 for value in spreads]
-                axes.errorbar(places, means, yerr=seeds, color=colour, label=_NAMES[scheme], marker="o", capsize=3)
+                axes.errorbar(
+                    places, means, yerr=seeds, color=colour, label=SCHEME_NAMES[scheme], marker="o", capsize=3
+                )
                 axes.errorbar(places, means, yerr=single, color=colour, fmt="none", alpha=0.35, elinewidth=4)
         full = group.runs.get(Row(model, 32, "float"))
         if full:
@@ -74,7 +75,7 @@ def level_sets() -> Figure:
         for scheme, colour in _COLOURS.items():
             levels = [float(level) for level in level_set(scheme, bits).levels]
             axes.plot(levels, [len(ticks)] * len(levels), "|", color=colour, markersize=11)
-            ticks.append(f"{_NAMES[scheme]}, {bits} bits")
+            ticks.append(f"{SCHEME_NAMES[scheme]}, {bits} bits")
     axes.set(xlabel="level / alpha", yticks=range(len(ticks)), xlim=(-0.02, 1.02))
     axes.set_yticklabels(ticks, fontsize=8)
     return figure
@@ -159,7 +160,7 @@ def all_pictures(collection: Collection, featured: Run, data_dir: Path) -> list[
     Returns:
         For each picture a name for its file, a caption and the figure.
     """
-    which = f"{featured.row.model}, {featured.row.bit} bits, {_NAMES.get(featured.row.scheme, 'float32')}, seed "
+    which = f"{featured.row.model}, {featured.row.bit} bits, {SCHEME_NAMES[featured.row.scheme]}, seed "
     which += str(featured.seed)
     drawn: list[tuple[str, str, Figure | None]] = [
         (

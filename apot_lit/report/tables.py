@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tabulate import tabulate
 
-from apot_lit.protocol import Row
+from apot_lit.protocol import SCHEME_NAMES, Row
 from apot_lit.quant.spec import FULL_PRECISION
 from apot_lit.report.collect import Collection, Group, Run
 from apot_lit.report.statistics import Comparison, compare, spread
@@ -19,7 +19,6 @@ COMPARISON_NOTE = (
     "APoT minus uniform in points, paired over the seeds that both have (in a summary over networks and seeds), with "
     "its 95 % interval (Student's t); with one pair there is none."
 )
-_SCHEMES = {"apot": "APoT", "uniform": "uniform", "pot": "PoT", "float": "float32"}
 _HEADERS = ["Model", "Precision", "Hyper-Params", "Accuracy", "Seeds", "Training accuracy", "Published (training)"]
 
 
@@ -67,7 +66,7 @@ def build_tables(group: Group, published: Published) -> list[Table]:
         wanted += [Row(model, FULL_PRECISION, "float") for model in MODELS]
     rows = sorted({*group.runs, *(wanted if complete else [])}, key=lambda row: (_model_order(row.model), -row.bit))
     tables = []
-    for scheme, name in _SCHEMES.items():
+    for scheme, name in SCHEME_NAMES.items():
         lines = [_line(group, row, published) for row in rows if row.scheme == scheme]
         if scheme == "uniform":
             for line, row in zip(lines, [row for row in rows if row.scheme == scheme], strict=True):
