@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from statistics import mean, stdev
 from typing import Any
 
-# Student's t, two-sided 95 %, by degrees of freedom.
+# Student's t, two-sided 95 %, by degrees of freedom; the last one also for more, where the true value is smaller.
 _T95 = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.160, 2.145, 2.131)
-_T95_MANY = 2.145  # not below the true value for any further degree of freedom
 
 
 @dataclass(frozen=True)
@@ -76,6 +75,5 @@ def compare(first: Mapping[Any, float], second: Mapping[Any, float]) -> Comparis
     half_width = None
     if differences.std is not None:
         degrees = len(pairs) - 1
-        t = _T95[degrees - 1] if degrees <= len(_T95) else _T95_MANY
-        half_width = t * differences.std / math.sqrt(len(pairs))
+        half_width = _T95[min(degrees, len(_T95)) - 1] * differences.std / math.sqrt(len(pairs))
     return Comparison(differences.mean, half_width, pairs)

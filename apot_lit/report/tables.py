@@ -10,7 +10,7 @@ from tabulate import tabulate
 from apot_lit.protocol import SCHEME_NAMES, Row
 from apot_lit.quant.spec import FULL_PRECISION
 from apot_lit.report.collect import Collection, Group, Run
-from apot_lit.report.statistics import Comparison, compare, spread
+from apot_lit.report.statistics import compare, spread
 
 MODELS = ("resnet10", "resnet18", "resnet34", "resnet50")
 BITS = (5, 4, 3, 2)
@@ -70,7 +70,7 @@ def build_tables(group: Group, published: Published) -> list[Table]:
         lines = [_line(group, row, published) for row in rows if row.scheme == scheme]
         if scheme == "uniform":
             for line, row in zip(lines, [row for row in rows if row.scheme == scheme], strict=True):
-                line.append(_compared(group, row))
+                line.append(_compared(group, [row.model], row.bit, "seed"))
         if lines:
             headers = [*_HEADERS, "Compared with APoT"] if scheme == "uniform" else _HEADERS
             tables.append(Table(f"{group.name}: {name}", headers, lines))
@@ -90,12 +90,11 @@ def build_summary(group: Group) -> Table | None:
         return None
     bits = sorted({row.bit for row in shown}, reverse=True)
     models = sorted({row.model for row in shown}, key=_model_order)
-    comparisons = {bit: compare(_by_pair(group, bit, "apot"), _by_pair(group, bit, "uniform")) for bit in bits}
     rows = [
         [model, *(" / ".join(_mean(group, Row(model, bit, scheme)) for scheme in ("apot", "uniform")) for bit in bits)]
         for model in models
     ]
-    rows.append(["APoT minus uniform", *(_difference(comparisons[bit], "pair") for bit in bits)])
+    rows.append(["APoT minus uniform", *(_compared(group, models, bit, "pair") for bit in bits)])
     return Table(f"{group.name}: APoT / uniform", ["Model", *(f"{bit} bit" for bit in bits)], rows)
 
 
@@ -133,24 +132,17 @@ def _line(group: Group, row: Row, published: Published) -> list[str]:
     ]
 
 
-def _compared(group: Group, row: Row) -> str:
-    uniform, apot = (
-        {run.seed: 100 * run.test_accuracy for run in group.runs.get(row._replace(scheme=scheme), [])}
-        for scheme in ("uniform", "apot")
+def _compared(group: Group, models: Iterable[str], bit: int, unit: str) -> str:
+    """APoT minus uniform at a bit width, over the pairs of network and seed that both schemes have."""
+    apot, uniform = (
+        {
+            (model, run.seed): 100 * run.test_accuracy
+            for model in models
+            for run in group.runs.get(Row(model, bit, scheme), [])
+        }
+        for scheme in ("apot", "uniform")
     )
-    return _difference(compare(apot, uniform), "seed")
-
-
-def _by_pair(group: Group, bit: int, scheme: str) -> dict[tuple[str, int], float]:
-    return {
-        (row.model, run.seed): 100 * run.test_accuracy
-        for row, runs in group.runs.items()
-        for run in runs
-        if (row.bit, row.scheme) == (bit, scheme)
-    }
-
-
-def _difference(comparison: Comparison | None, unit: str) -> str:
+    comparison = compare(apot, uniform)
     if comparison is None:
         return "-"
     if comparison.half_width is None:
