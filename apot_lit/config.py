@@ -27,6 +27,7 @@ class ModelConfig:
     name: str = MISSING
     stem: str = "reference"
     width: int = 16
+    zero_init_residual: bool | None = None
 
 
 @dataclass

@@ -72,6 +72,9 @@ class ResNet(nn.Module):
             convolution of stride 1, no pool.
         width: channels of the stem and the first stage.
         num_classes: number of logits.
+        zero_init_residual: start the last batch norm of each block at 0, so that blocks start as the identity (Goyal
+            et al., "Accurate, Large Minibatch SGD", 2017, section 5.1); None: bottleneck blocks alone, whose
+            gradients are otherwise too large to start with a learning rate of 0.1.
 
     Shape:
         images ``[N, 1, H, W]`` to logits ``[N, num_classes]``.
@@ -89,7 +92,14 @@ class ResNet(nn.Module):
     layer3: nn.Sequential
     layer4: nn.Sequential
 
-    def __init__(self, name: str, stem: Stem = "reference", width: int = 16, num_classes: int = 10) -> None:
+    def __init__(
+        self,
+        name: str,
+        stem: Stem = "reference",
+        width: int = 16,
+        num_classes: int = 10,
+        zero_init_residual: bool | None = None,
+    ) -> None:
         super().__init__()
         if name not in ARCHITECTURES:
             raise ValueError(f"name={name}: must be one of {', '.join(ARCHITECTURES)}")
@@ -120,6 +130,10 @@ class ResNet(nn.Module):
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+            elif isinstance(module, Bottleneck) and zero_init_residual is not False:
+                nn.init.zeros_(module.bn3.weight)
+            elif isinstance(module, BasicBlock) and zero_init_residual:
+                nn.init.zeros_(module.bn2.weight)
 
     def forward(self, x: Tensor) -> Tensor:
         """Returns the logits."""
