@@ -59,7 +59,8 @@ class QuantClassifier(pl.LightningModule):
         self._memory_format = torch.contiguous_format
         self._compile_mode: str | None = None
         self._compiled: Callable[[Tensor], Tensor] | None = None
-        self.train_loss, self.val_loss, self.test_loss = MeanMetric(), MeanMetric(), MeanMetric()
+        # Looking for NaN would make a GPU wait at every step.
+        self.train_loss, self.val_loss, self.test_loss = (MeanMetric(nan_strategy="disable") for _ in range(3))
         self.train_accuracy, self.val_accuracy, self.test_accuracy = (
             MulticlassAccuracy(NUM_CLASSES, average="micro", validate_args=False) for _ in range(3)
         )
@@ -96,7 +97,7 @@ class QuantClassifier(pl.LightningModule):
         loss = F.cross_entropy(logits, labels)
         if self.distillation is not None:
             loss = self.distillation.loss(images, logits, loss)
-        self.train_loss.update(loss.detach(), labels.numel())
+        self.train_loss.update(loss.detach().expand(labels.numel()))
         self.train_accuracy.update(logits.detach(), labels)
         if self.trainer.global_step % self.trainer.log_every_n_steps == 0:  # type: ignore[attr-defined]
             self.log("train/loss_step", loss.detach())
@@ -145,7 +146,7 @@ class QuantClassifier(pl.LightningModule):
     def _evaluate(self, batch: Batch, loss: MeanMetric, accuracy: MulticlassAccuracy) -> Tensor:
         images, labels = batch
         logits = self(images)
-        loss.update(F.cross_entropy(logits, labels), labels.numel())
+        loss.update(F.cross_entropy(logits, labels).expand(labels.numel()))
         accuracy.update(logits, labels)
         return logits
 

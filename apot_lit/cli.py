@@ -131,7 +131,9 @@ class ResultTable(Callback):
 
 def _refuse_distributed_multirun(trainer: dict[str, Any]) -> None:
     """Lightning's other processes repeat the command line, which for a multirun would be all of its jobs."""
-    several = trainer["num_nodes"] > 1 or str(trainer["devices"]) not in ("1", "[0]") or "ddp" in trainer["strategy"]
+    devices = trainer["devices"]
+    one = len(devices) == 1 if isinstance(devices, list) else str(devices) == "1"
+    several = not one or trainer["num_nodes"] > 1 or "ddp" in trainer["strategy"]
     if several and HydraConfig.get().mode == RunMode.MULTIRUN:
         raise UserError("a multirun runs on one device: give trainer.devices=1 trainer.strategy=auto, or no -m")
 

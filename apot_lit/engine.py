@@ -25,7 +25,8 @@ from apot_lit.errors import Interrupted, UserError
 from apot_lit.evaluation import evaluate_split
 from apot_lit.history import read_history
 from apot_lit.interop.reference import is_reference, reference_state
-from apot_lit.protocol import row
+from apot_lit.optim import SCHEDULERS_BY_STEP
+from apot_lit.protocol import protocol, row
 from apot_lit.quant import clipping_thresholds
 from apot_lit.quant.histogram import weight_histogram
 from apot_lit.results import commit, hardware, percent, text_table, versions, write_json
@@ -127,12 +128,7 @@ def _load_start(classifier: QuantClassifier, config: dict[str, Any]) -> None:
         if config["init_from"] is not None:
             raise UserError(f"init_from={config['init_from']}: give either init_from or ckpt_path, not both")
         checkpoint = load_checkpoint(config["ckpt_path"])
-        before = checkpoint_config(checkpoint)
-        for section in ("model", "quant", "data", "optimizer"):
-            for key, value in config[section].items():
-                was = before[section].get(key, value)
-                if was != value and key != "data_dir":
-                    raise UserError(f"{where}: was trained with {section}.{key}={was}, to resume it give the same")
+        _check_unchanged(checkpoint_config(checkpoint), config, where)
         load_network(classifier.network, network_state(checkpoint), where)
     elif config["init_from"] is not None:
         where = f"init_from={config['init_from']}"
@@ -143,6 +139,37 @@ def _load_start(classifier: QuantClassifier, config: dict[str, Any]) -> None:
             require_config(checkpoint, where)
             state = network_state(checkpoint)
         load_network(classifier.network, state, where, allow_alphas=True)
+
+
+def _check_unchanged(before: dict[str, Any], config: dict[str, Any], where: str) -> None:
+    """Refuses options that would make a resumed run end elsewhere than the run that it goes on with."""
+    for section in ("model", "quant", "data", "optimizer", "scheduler"):
+        for key, value in config[section].items():
+            was = before[section].get(key, value)
+            if was != value and key != "data_dir":
+                raise UserError(f"{where}: was trained with {section}.{key}={was}, to resume it give the same")
+    epochs, scheduler = before["trainer"]["max_epochs"], config["scheduler"]["name"]
+    if scheduler in SCHEDULERS_BY_STEP and config["trainer"]["max_epochs"] != epochs:
+        raise UserError(
+            f"{where}: was trained with trainer.max_epochs={epochs}, which scheduler={scheduler} depends on, "
+            "to resume it give the same"
+        )
+    then, now = _by_callbacks(before), _by_callbacks(config)
+    for key in sorted(then.keys() | now.keys()):
+        if then.get(key) != now.get(key):
+            name = key.removesuffix("._target_")
+            had = f"with {name}={then[key]}" if key in then else f"without {name}"
+            raise UserError(f"{where}: was trained {had}, to resume it give the same")
+
+
+def _by_callbacks(config: dict[str, Any]) -> dict[str, str]:
+    """What our callbacks and distillation have to do with how a run ends; a user's own callbacks may come and go."""
+    ours = tuple(
+        f"callbacks.{name}."
+        for name, options in config["callbacks"].items()
+        if options["_target_"].startswith("apot_lit.callbacks.")
+    )
+    return {key: value for key, value in protocol(config) if key.startswith((*ours, "distill_"))}
 
 
 def _fit(

@@ -102,7 +102,8 @@ def evaluate_split(trainer: pl.Trainer, classifier: QuantClassifier, datamodule:
 def _misclassified(classifier: QuantClassifier, loader: BatchLoader) -> list[list[int]] | None:
     if loader.world_size > 1:
         return None
-    labels, predicted = loader.labels[loader.indices], torch.cat(classifier.predictions)
+    predicted = torch.cat(classifier.predictions)
+    labels = loader.labels[loader.indices][: len(predicted)]  # a Trainer may be limited to the first batches
     wrong = (labels != predicted).nonzero().flatten()
     return torch.stack([wrong, labels[wrong], predicted[wrong]], dim=1).tolist()
 

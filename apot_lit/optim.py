@@ -18,7 +18,8 @@ from torch.optim.lr_scheduler import (
 from apot_lit.errors import UserError
 
 OPTIMIZERS: dict[str, Callable[..., Optimizer]] = {"sgd": SGD, "adamw": AdamW}
-SCHEDULERS = ("constant", "multistep", "cosine", "onecycle")
+SCHEDULERS_BY_STEP = ("cosine", "onecycle")  # these depend on the length of the whole training
+SCHEDULERS = ("constant", "multistep", *SCHEDULERS_BY_STEP)
 
 
 def parameter_groups(
@@ -111,7 +112,9 @@ def build_scheduler(optimizer: Optimizer, config: Mapping[str, Any], total_steps
             scheduler, interval = _warmup_and_cosine(optimizer, total_steps, **options), "step"
         elif name == "onecycle":
             peaks = [group["lr"] for group in optimizer.param_groups]
-            scheduler, interval = OneCycleLR(optimizer, max_lr=peaks, total_steps=total_steps, **options), "step"
+            # The momentum is the optimizer's own option.
+            options |= {"max_lr": peaks, "total_steps": total_steps, "cycle_momentum": False}
+            scheduler, interval = OneCycleLR(optimizer, **options), "step"
         else:
             raise UserError(f"scheduler.name={name}: must be one of {', '.join(SCHEDULERS)}")
     except (ValueError, ZeroDivisionError) as error:

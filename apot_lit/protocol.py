@@ -15,10 +15,9 @@ _SCHEDULERS = {schema.name: schema for schema in SCHEDULER_SCHEMAS}
 _ROW = ("model.name", "quant.bit", "quant.power", "quant.additive")
 # Where a run computes and what it writes changes rounding at most.
 _NEUTRAL = (
-    *("data.data_dir", "data.eval_batch_size"),
-    *(f"trainer.{key}" for key in ("compile", "channels_last", "threads", "accelerator", "devices", "num_nodes")),
-    *(f"trainer.{key}" for key in ("strategy", "log_every_n_steps", "num_sanity_val_steps", "deterministic")),
-    *(f"trainer.{key}" for key in ("detect_anomaly", "profiler", "limit_test_batches")),
+    "data.data_dir",
+    *(f"trainer.{key}" for key in ("compile", "channels_last", "threads", "accelerator", "strategy", "profiler")),
+    *(f"trainer.{key}" for key in ("log_every_n_steps", "num_sanity_val_steps", "deterministic", "detect_anomaly")),
 )
 _NEUTRAL_CALLBACKS = (
     *("pytorch_lightning.callbacks.ModelCheckpoint", "pytorch_lightning.callbacks.LearningRateMonitor"),

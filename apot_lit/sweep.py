@@ -89,12 +89,12 @@ class _Runner:
                     self.running.remove((job, process))
                     self._finish(job, process.returncode)
         except KeyboardInterrupt as interruption:
-            for _, process in self.running:
-                process.send_signal(signal.SIGINT)  # each writes what it must and stops
-            for _, process in self.running:
-                process.wait()
+            self._stop()
             done = f"{len(self.results)} of {self.total} jobs are done"
             raise KeyboardInterrupt(f"{done}; the same command goes on from here") from interruption
+        except Exception:
+            self._stop()  # none may run on behind an error
+            raise
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
@@ -121,6 +121,12 @@ class _Runner:
                 pass_fds=(self.lock.fileno(),),  # so that the lock lasts as long as the job
             )
         self.running.append((job, process))
+
+    def _stop(self) -> None:
+        for _, process in self.running:
+            process.send_signal(signal.SIGINT)  # each writes what it must and stops
+        for _, process in self.running:
+            process.wait()
 
     def _finish(self, job: Job, status: int) -> None:
         result = job.result() if status == 0 else None

@@ -21,6 +21,9 @@ _OWN_OPTIONS = ("compile", "channels_last", "threads")
 def prepare(classifier: QuantClassifier, options: dict[str, Any]) -> None:
     """Applies the options that are not Lightning's: threads, memory format and compilation of the training step.
 
+    Float32 convolutions on a GPU are float32: by default cuDNN rounds their inputs to TF32, which has no room for the
+    codes of 8 bits.
+
     Args:
         classifier: the module to prepare.
         options: the section ``trainer``, see `apot_lit.config.TrainerConfig`.
@@ -33,12 +36,13 @@ def prepare(classifier: QuantClassifier, options: dict[str, Any]) -> None:
         if threads < 1:
             raise UserError(f"trainer.threads={threads}: must be at least 1")
         torch.set_num_threads(threads)
+    torch.backends.cudnn.conv.fp32_precision = "ieee"  # type: ignore[attr-defined]
     if options["channels_last"]:
         classifier.use_channels_last()
     if options["compile"]:
         cuda = torch.cuda.is_available() and options["accelerator"] != "cpu"
         if cuda or find_compiler() is not None:
-            classifier.compile_training(mode="reduce-overhead" if cuda else "default")
+            classifier.compile_training(compile_mode(cuda, options["accumulate_grad_batches"]))
         else:
             rank_zero_warn("trainer.compile=true: no C++ compiler was found (g++, clang++ or $CXX); not compiled")
 
@@ -59,12 +63,24 @@ def build_trainer(options: dict[str, Any], **parts: Any) -> pl.Trainer:
         raise UserError(f"trainer.precision={options['precision']}: must be one of {', '.join(PRECISIONS)}")
     if options["max_epochs"] < 1:
         raise UserError(f"trainer.max_epochs={options['max_epochs']}: must be at least 1")
+    if options["precision"] == "bf16-mixed" and options["gradient_clip_val"] is not None:
+        raise UserError("trainer.gradient_clip_val: Lightning clips gradients with trainer.precision=32-true alone")
     _quiet_lightning()
     try:
         lightning = {key: value for key, value in options.items() if key not in _OWN_OPTIONS}
+        if options["accelerator"] == "auto" and not torch.cuda.is_available():
+            lightning["accelerator"] = "cpu"  # Lightning would take Apple's GPU, which lacks float64
         return pl.Trainer(**lightning, enable_model_summary=False, use_distributed_sampler=False, **parts)
     except (MisconfigurationException, ValueError, TypeError) as error:
         raise UserError(f"trainer: {' '.join(str(error).split())}") from error
+
+
+def compile_mode(cuda: bool, accumulated_batches: int = 1) -> str:
+    """The mode of `torch.compile` for training steps: with CUDA graphs on a GPU.
+
+    Graphs would overwrite the gradients of the last batch, so they are not for those that accumulate.
+    """
+    return "reduce-overhead" if cuda and accumulated_batches == 1 else "default"
 
 
 def find_compiler() -> str | None:

@@ -13,6 +13,7 @@ from apot_lit.benchmark.report import inference_report, text_report
 from apot_lit.benchmark.setting import build_setting
 from apot_lit.benchmark.steps import measure_bits, measure_steps
 from apot_lit.benchmark.targets import compare_with_targets
+from apot_lit.errors import UserError
 from apot_lit.results import commit, hardware, versions, write_json
 
 RESULT_FILE = "benchmark.json"
@@ -35,6 +36,8 @@ def benchmark(config: dict[str, Any]) -> dict[str, Any]:
         UserError: for anything in the configuration that cannot work.
     """
     setting = build_setting(config)
+    if config["inference"] and setting.device.type != "cpu":
+        raise UserError(f"device={config['device']}: exported networks run on the CPU, give device=cpu")
     if config["compile"] and not setting.compile:
         print("no C++ compiler ($CXX, g++ or clang++): nothing is measured compiled")
     output_dir = Path(config["paths"]["output_dir"])

@@ -13,6 +13,7 @@ from apot_lit.benchmark.setting import Setting
 from apot_lit.benchmark.timing import ratio, summary
 from apot_lit.optim import build_optimizer
 from apot_lit.quant.spec import FULL_PRECISION
+from apot_lit.trainers import compile_mode
 
 BASE = "float32 eager"
 _BATCHES = 8
@@ -97,7 +98,7 @@ def _step(setting: Setting, model: str, scheme: str, bit: int, variant: str) -> 
         network = network.to(memory_format=torch.channels_last)
         batches = [(images.contiguous(memory_format=torch.channels_last), labels) for images, labels in batches]
     if variant == "compiled":
-        network.compile()
+        network.compile(mode=compile_mode(setting.device.type == "cuda"))
     optimizer = build_optimizer(network, setting.config["optimizer"])
     endless = itertools.cycle(batches)
     return lambda: train_step(network, optimizer, *next(endless))

@@ -30,6 +30,6 @@ class ReestimatedBatchNorm(pl.Callback):
             return
         assert isinstance(pl_module, QuantClassifier)
         datamodule: Any = trainer.datamodule  # type: ignore[attr-defined]
-        loader = datamodule.eval_loader("train")
+        loader = datamodule.eval_loader("train", shared=False)  # the same in every process
         batches = -(-self.images // loader.batch_size)
         update_bn(islice(iter(loader), batches), pl_module)

@@ -21,5 +21,5 @@ class InitialThresholds(pl.Callback):
         assert isinstance(pl_module, QuantClassifier)
         datamodule: Any = trainer.datamodule  # type: ignore[attr-defined]
         datamodule.setup("fit")
-        images, _ = next(iter(datamodule.eval_loader("train")))
+        images, _ = next(iter(datamodule.eval_loader("train", shared=False)))
         initialize_alphas(pl_module.network, images)

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import WeightAveraging
 from torch import Tensor
@@ -25,6 +26,14 @@ class MovingAverage(WeightAveraging):
             raise UserError(f"callbacks.moving_average.decay={decay}: must be from 0 to less than 1")
         super().__init__(use_buffers=True, multi_avg_fn=self._average)
         self.decay = decay
+
+    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Moves the average to where training runs: it was created before the network came there.
+
+        The count of updates stays on the CPU, where reading it at every step waits for nothing.
+        """
+        assert self._average_model is not None
+        self._average_model.module.to(trainer.strategy.root_device)
 
     @torch.no_grad()
     def _average(self, averages: Any, current: Any, averaged: Tensor | int) -> None:

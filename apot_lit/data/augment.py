@@ -62,7 +62,7 @@ def random_horizontal_flip(images: Tensor, generator: torch.Generator) -> Tensor
         [[3, 2, 1], [1, 2, 3], [3, 2, 1], [3, 2, 1]]
     """
     coins = torch.rand(len(images), generator=generator, device=generator.device)
-    flipped = (coins < 0.5).to(images.device)
+    flipped = (coins < 0.5).to(images.device, non_blocking=True)
     return torch.where(flipped[:, None, None, None], images.flip(-1), images)
 
 
@@ -91,7 +91,8 @@ def random_affine(
         True
     """
     height, width = images.shape[-2:]
-    draws = torch.rand(5, len(images), generator=generator, device=generator.device).to(images.device) * 2 - 1
+    draws = torch.rand(5, len(images), generator=generator, device=generator.device)
+    draws = draws.to(images.device, non_blocking=True) * 2 - 1
     angle = draws[0] * math.radians(rotate)
     slant = torch.tan(draws[1] * math.radians(shear))
     inverse_scale = 1 / (1 + draws[2] * zoom)

@@ -117,11 +117,6 @@ class MNISTDataModule(pl.LightningDataModule):
         """
         return self.normalisation.step
 
-    @property
-    def input_zero_point(self) -> int | None:
-        """The pixel value 0..255 that normalises to 0, or None where there is none."""
-        return self.normalisation.zero_point
-
     def prepare_data(self) -> None:
         """Downloads the sets, on one process per node, where the files are not embedded.
 
@@ -167,13 +162,14 @@ class MNISTDataModule(pl.LightningDataModule):
         """Returns the official test images."""
         return self.eval_loader("test")
 
-    def eval_loader(self, split: Split) -> BatchLoader:
+    def eval_loader(self, split: Split, shared: bool = True) -> BatchLoader:
         """Returns a split for evaluation: not augmented, in the order of the official set.
 
-        Works with and without a trainer; under distributed training each process gets its share.
+        Works with and without a trainer.
 
         Args:
             split: "train", "val" or "test".
+            shared: Under distributed training, each process gets its share; otherwise all get everything.
 
         Raises:
             UserError: If there is no such split, or it is empty.
@@ -182,11 +178,11 @@ class MNISTDataModule(pl.LightningDataModule):
             raise UserError(f"split={split}: must be one of {', '.join(self.split_sizes)}")
         if self.split_sizes[split] == 0:
             raise UserError(f"split={split}: there are no validation images with data.val_split=0")
-        return self._loader(split, self.eval_batch_size, train=False)
+        return self._loader(split, self.eval_batch_size, train=False, shared=shared)
 
-    def _loader(self, split: Split, batch_size: int, train: bool) -> BatchLoader:
+    def _loader(self, split: Split, batch_size: int, train: bool, shared: bool = True) -> BatchLoader:
         images, labels = self._load("test" if split == "test" else "train")
-        trainer = self.trainer
+        trainer = self.trainer if shared else None
         return BatchLoader(
             images,
             labels,

@@ -33,7 +33,6 @@ def build_onnx(
     steps: Sequence[Step],
     input_shape: tuple[int, int, int],
     metadata: Mapping[str, Any],
-    keep_codes: bool = False,
 ) -> onnx.ModelProto:
     """Builds an ONNX model: uint8 pixels ``[N, C, H, W]`` in, float32 logits out.
 
@@ -45,24 +44,16 @@ def build_onnx(
         steps: from `build_steps`.
         input_shape: C, H and W.
         metadata: kept in the model, as JSON where it is not text.
-        keep_codes: make every tensor of activation codes an output as well, for verification.
 
     Returns:
         A model that passes ``onnx.checker`` with full shape inference.
     """
     writer = _Writer(steps)
-    outputs = [helper.make_tensor_value_info(OUTPUT, TensorProto.FLOAT, ["N", None])]
-    if keep_codes:
-        outputs += [
-            helper.make_tensor_value_info(step.output, TensorProto.UINT8, ["N", None, None, None])
-            for step in steps
-            if isinstance(step, Quantize)
-        ]
     graph = helper.make_graph(
         writer.nodes,
         "apot_lit",
         [helper.make_tensor_value_info(INPUT, TensorProto.UINT8, ["N", *input_shape])],
-        outputs,
+        [helper.make_tensor_value_info(OUTPUT, TensorProto.FLOAT, ["N", None])],
         writer.constants,
     )
     model = helper.make_model(

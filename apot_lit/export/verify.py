@@ -131,7 +131,8 @@ def _compare_codes(
             theirs = torch.from_numpy(found[layer].astype(np.float32)).view_as(output.values)
             different = theirs != output.values
             counts["codes"] += different.numel()
-            counts["ties"] += _count_ties(quantizer, inputs[0][different], layer)
+            codes = torch.stack([output.values[different], theirs[different]])
+            counts["ties"] += _count_ties(quantizer, inputs[0][different], codes, layer)
             return Codes(theirs, output.scale)
 
         return hook
@@ -149,10 +150,10 @@ def _compare_codes(
     return counts["codes"], counts["ties"]
 
 
-def _count_ties(quantizer: ActivationQuantizer, values: Tensor, layer: str) -> int:
-    """Number of differing values, all of which must lie on a tie."""
+def _count_ties(quantizer: ActivationQuantizer, values: Tensor, codes: Tensor, layer: str) -> int:
+    """Number of values that got two different codes, all of which must lie midway between the two."""
     half = values.double() * (2 * quantizer.unit / float(quantizer.alpha))
-    distance = (half - half.round()).abs() / (2 * quantizer.unit)
+    distance = (half - codes.double().sum(0)).abs() / (2 * quantizer.unit)
     wrong = int((distance > TIE).sum())
     if wrong:
         raise UserError(f"verification failed: layer {layer}: {wrong} activation codes differ from torch")

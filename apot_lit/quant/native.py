@@ -4,6 +4,7 @@ One or two passes each way replace about 45 small operations per layer. The C so
 once by the system's C compiler and kept in the user's cache; without a compiler the tensor operations do the work.
 """
 
+import atexit
 import ctypes
 import hashlib
 import os
@@ -32,12 +33,15 @@ _PLAIN = (Tensor, torch.nn.Parameter)
 _Grid = ctypes.c_float * 3  # mean, 1 / standard deviation, half-grid steps per unit
 
 
+@cache
 def _cache_dir() -> Path:
+    """The user's cache; without one, as in some containers, a directory of this process, which nobody else can fill."""
     try:
-        caches = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    except RuntimeError:  # no home directory, as in some containers
-        caches = tempfile.gettempdir()
-    return Path(caches) / "apot_lit"
+        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "apot_lit"
+    except RuntimeError:
+        directory = tempfile.mkdtemp(prefix="apot_lit-")
+        atexit.register(shutil.rmtree, directory, ignore_errors=True)
+        return Path(directory)
 
 
 def _processor() -> str:

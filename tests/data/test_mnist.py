@@ -118,13 +118,13 @@ def test_arguments_out_of_range(option: str, value: Any, allowed: str) -> None:
 
 def test_input_grid() -> None:
     module = make()
-    assert module.input_zero_point == 33
+    assert module.normalisation.zero_point == 33
     assert module.input_step == pytest.approx(1 / (255 * 0.3081), rel=1e-15)
     images, _ = next(iter(module.eval_loader("test")))
     raw, _ = load_idx_pair(MNIST_DIR, "test")
     assert torch.equal((images / module.input_step).round().int() + 33, raw[:1000].int())
     assert make(mean=0.1307).input_step is None
-    assert make(mean=0.1307).input_zero_point is None
+    assert make(mean=0.1307).normalisation.zero_point is None
 
 
 def test_training_batches_follow_the_seed() -> None:

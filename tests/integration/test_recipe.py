@@ -112,14 +112,37 @@ def test_batch_norms_are_those_of_the_training_images(train):  # noqa: F811
 
 
 def test_thresholds_start_from_data_but_not_when_resuming(train):  # noqa: F811
-    frozen = ("optimizer.lr=0", "optimizer.alpha_lr=0", "trainer.max_epochs=1")
-    first, _ = train(*BEST, *frozen, name="first")
-    plain, _ = train(*BEST, *frozen, "~callbacks.initial_thresholds", name="plain")
+    callback = "+callbacks.initial._target_=apot_lit.callbacks.InitialThresholds"
+    frozen = ("quant.bit=3", "optimizer.lr=0", "optimizer.alpha_lr=0")
     alpha = "network.layer2.0.conv1.act_quantizer.raw_alpha"
+    plain, _ = train(*frozen, "trainer.max_epochs=1", name="plain")
     assert weights(plain / "checkpoints/last.ckpt")[alpha] == 6.0
-    assert weights(first / "checkpoints/last.ckpt")[alpha] != 6.0
-    resumed, _ = train(*BEST, *frozen[:2], "trainer.max_epochs=2", f"ckpt_path={plain}/checkpoints/last.ckpt")
-    assert weights(resumed / "checkpoints/last.ckpt")[alpha] == 6.0
+    first, _ = train(*frozen, callback, "trainer.max_epochs=1", name="first")
+    path = first / "checkpoints/last.ckpt"
+    checkpoint = torch.load(path, weights_only=True)
+    assert 0 < checkpoint["state_dict"][alpha] != 6.0
+    checkpoint["state_dict"][alpha] = torch.tensor(7.0)
+    torch.save(checkpoint, path)
+    resumed, _ = train(*frozen, callback, "trainer.max_epochs=2", f"ckpt_path={path}")
+    assert weights(resumed / "checkpoints/last.ckpt")[alpha] == 7.0
+
+
+def test_a_run_is_resumed_with_what_it_was_trained_with(train):  # noqa: F811
+    usual = ("quant.bit=3", "scheduler=cosine", "callbacks=best", "trainer.max_epochs=1", "data.eval_batch_size=100")
+    directory, _ = train(*usual, name="first")
+    for changed, said in (
+        ("scheduler=constant", "with scheduler.name=cosine"),
+        ("scheduler.warmup=0.5", "with scheduler.warmup=0.0"),
+        ("trainer.max_epochs=2", "with trainer.max_epochs=1, which scheduler=cosine depends on"),
+        ("~callbacks.moving_average", "with callbacks.moving_average=apot_lit.callbacks.MovingAverage"),
+        ("callbacks.moving_average.decay=0.5", "with callbacks.moving_average.decay=0.998"),
+        ("+callbacks.mine._target_=apot_lit.callbacks.InitialThresholds", "without callbacks.mine"),
+    ):
+        path = directory / "checkpoints/last.ckpt"
+        arguments = [old for old in usual if old.partition("=")[0] != changed.partition("=")[0]]
+        _, outcome = train(*arguments, changed, f"ckpt_path={path}", code=2)
+        (line,) = outcome.err.strip().splitlines()
+        assert line.endswith(f"ckpt_path={path}: was trained {said}, to resume it give the same"), line
 
 
 def test_distillation_loss_is_the_one_of_its_formula():
