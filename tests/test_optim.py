@@ -65,3 +65,18 @@ def test_a_warmup_longer_than_the_training_is_refused(warmup):
     config = {"name": "cosine", "warmup": warmup, "min_lr": 0.0}
     with pytest.raises(UserError, match=r"scheduler\.warmup=.*: must be from 0 to less than 1"):
         build_scheduler(optimizer, config, 200, 10)
+
+
+@pytest.mark.parametrize("config", [{"name": "sgd", "momentum": 0.8}, {"name": "adamw", "betas": [0.8, 0.99]}])
+def test_onecycle_leaves_the_momentum_alone(config):
+    optimizer = build_optimizer(nn.Linear(2, 2), {"lr": 0.3, "weight_decay": 0.0, **config})
+    scheduler = build_scheduler(optimizer, {"name": "onecycle"}, 20, 1)["scheduler"]
+    rates = []
+    for _ in range(20):
+        group = optimizer.param_groups[0]
+        assert (group["momentum"] if config["name"] == "sgd" else group["betas"][0]) == 0.8
+        rates.append(group["lr"])
+        optimizer.step()
+        scheduler.step()
+    assert max(rates) == pytest.approx(0.3, rel=0.05)
+    assert rates[-1] < rates[0] < 0.1

@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from apot_lit.protocol import protocol
+from apot_lit.sweep import _Runner
 from apot_lit.sweep_plan import plan
 from tests.conftest import ROOT
 
@@ -135,6 +136,19 @@ def test_while_the_job_of_a_killed_sweep_runs_no_other_sweep_starts(sweep, backg
     sweep(*LONG, code=2).assert_refused(["another sweep is running"])
 
 
+def test_an_error_leaves_no_job_running(monkeypatch):
+    def fail(*_):
+        raise OSError("the disk is full")
+
+    monkeypatch.setattr(_Runner, "_finish", fail)
+    runner = _Runner([], 2, {}, 2, [], None)
+    runner.running = [(None, subprocess.Popen(["sleep", seconds])) for seconds in ("0", "60")]
+    (_, endless) = runner.running[1]
+    with pytest.raises(OSError, match="the disk is full"):
+        runner.run()
+    assert endless.poll() is not None
+
+
 def test_a_checkpoint_cut_off_while_written_is_no_obstacle(tmp_path):
     (job,) = plan(configuration(), tmp_path)
     path = job.directory / "checkpoints/last.ckpt"
@@ -196,7 +210,10 @@ def test_a_protocol_is_what_differs_from_the_defaults_and_may_matter():
     other["seed"], other["model"]["name"], other["quant"]["bit"] = 3, "resnet18", 2
     other["trainer"] |= {"compile": True, "threads": 3}
     assert protocol(other) == protocol(old)
-    for section, key, value in (("optimizer", "lr", 0.02), ("model", "stem", "small"), ("trainer", "max_epochs", 26)):
+    for section, key, value in (
+        *(("optimizer", "lr", 0.02), ("model", "stem", "small"), ("trainer", "max_epochs", 26)),
+        *(("trainer", "devices", 2), ("trainer", "limit_test_batches", 3), ("data", "eval_batch_size", 10)),
+    ):
         changed = json.loads(json.dumps(old))
         changed[section][key] = value
         assert protocol(changed) != protocol(old)

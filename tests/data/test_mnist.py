@@ -3,6 +3,7 @@
 import re
 import warnings
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -234,6 +235,16 @@ def test_a_resumed_run_sees_the_batches_of_an_uninterrupted_one(
                 resumed, datamodule=make(**options), ckpt_path=path, weights_only=True
             )
         assert resumed.seen == uninterrupted.seen[step:]
+
+
+def test_processes_share_a_split_or_have_all_of_it() -> None:
+    module = make(val_split=501)
+    strategy = SimpleNamespace(root_device=torch.device("cpu"))
+    module.trainer = SimpleNamespace(strategy=strategy, global_rank=1, world_size=2, current_epoch=0)
+    everything = make(val_split=501).eval_loader("val")
+    whole = torch.cat([images for images, _ in everything])
+    assert torch.equal(torch.cat([images for images, _ in module.eval_loader("val")]), whole[1::2])
+    assert torch.equal(torch.cat([images for images, _ in module.eval_loader("val", shared=False)]), whole)
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")

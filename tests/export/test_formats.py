@@ -202,6 +202,24 @@ def test_one_flipped_weight_code_is_caught_by_what_it_changes(tmp_path, layer):
         verify(network, NORMALISATION, damaged, digits()[0][:300])
 
 
+class Miscoding(OnnxEngine):
+    """Says 1 for one activation that is 0."""
+
+    def codes(self, pixels):
+        logits, codes = super().codes(pixels)
+        wrong = codes["layer2.0.conv1"].copy()
+        wrong[tuple(np.argwhere(wrong == 0)[0])] = 1
+        return logits, {**codes, "layer2.0.conv1": wrong}
+
+
+def test_only_a_value_midway_between_two_codes_may_have_either(tmp_path):
+    network = trained(4, 1)
+    onnx_engine(network, tmp_path / "net.onnx")
+    wrong = Miscoding(tmp_path / "net.onnx", build_steps(network, NORMALISATION), threads=1)
+    with pytest.raises(UserError, match=r"layer layer2\.0\.conv1: 1 activation codes differ"):
+        verify(network, NORMALISATION, wrong, digits()[0][:20])
+
+
 def test_the_c_source_needs_nothing_and_warns_of_nothing(tmp_path):
     c_engine(trained(5, 1), tmp_path / "c")
     sources = ["network.c", "apot_runtime.c", "main.c"]

@@ -1,6 +1,7 @@
 """Callbacks that disturb a training."""
 
 import pytorch_lightning as pl
+import torch
 
 
 class InterruptAtStep(pl.Callback):
@@ -12,6 +13,16 @@ class InterruptAtStep(pl.Callback):
     def on_train_batch_end(self, trainer, *_):
         if trainer.global_step == self.step:
             raise KeyboardInterrupt
+
+
+class SameInEveryProcess(pl.Callback):
+    """Compares what the processes have trained."""
+
+    def on_train_end(self, trainer, pl_module):
+        trained = torch.cat([parameter.detach().flatten() for parameter in pl_module.network.parameters()])
+        everywhere = pl_module.all_gather(trained)
+        assert everywhere.shape == (trainer.world_size, len(trained))
+        assert (everywhere == trained).all()
 
 
 class PoisonAtStep(pl.Callback):

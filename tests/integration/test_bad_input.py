@@ -35,6 +35,7 @@ CASES = [
     (["trainer.accelerator=abacus"], ["abacus"]),
     (["trainer.max_epochs=0"], ["trainer.max_epochs=0"]),
     (["trainer.precision=16"], ["trainer.precision=16", "32-true", "bf16-mixed"]),
+    (["trainer.precision=bf16-mixed", "trainer.gradient_clip_val=1"], ["trainer.gradient_clip_val", "32-true"]),
     (["trainer.threads=0"], ["trainer.threads=0"]),
     (["ckpt_path=nowhere.ckpt"], ["ckpt_path=nowhere.ckpt", "no such file"]),
     (["init_from=nowhere.ckpt"], ["init_from=nowhere.ckpt", "no such file"]),

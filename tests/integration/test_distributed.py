@@ -10,7 +10,7 @@ from tests.conftest import ROOT
 
 ARGUMENTS = [
     "trainer=ddp_cpu", "model=resnet10", "model.width=4", "data.train_images=513", "data.val_split=1001",
-    "trainer.max_epochs=2",
+    "trainer.max_epochs=2", "callbacks=best", "+callbacks.same._target_=tests.integration.callbacks.SameInEveryProcess",
 ]  # fmt: skip
 
 

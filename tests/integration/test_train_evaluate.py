@@ -91,6 +91,21 @@ def test_a_seed_decides_everything_and_zero_is_a_seed(train):
         assert_same_weights(first / "checkpoints/last.ckpt", other / "checkpoints/last.ckpt")
 
 
+@pytest.mark.parametrize(
+    "debug", ["fast", *(pytest.param(slow, marks=pytest.mark.slow) for slow in ("overfit", "profile"))]
+)
+def test_debugging_runs_end_with_a_result(run_script, tmp_path, debug):
+    network = ("model=resnet10", "model.width=4", "trainer.accelerator=cpu")
+    outcome = run_script("train.py", *network, f"debug={debug}", f"hydra.run.dir={tmp_path}")
+    assert outcome.code == 0, outcome.err
+    result = json.loads((tmp_path / "result.json").read_text())
+    images = sum(map(sum, result["confusion"]))
+    assert images == (1000 if debug == "overfit" else 2000)
+    assert len(result["misclassified"]) == images - sum(row[label] for label, row in enumerate(result["confusion"]))
+    if debug == "overfit":
+        assert max(result["history"]["train/acc"]) == 1
+
+
 def test_ctrl_c_says_how_to_resume_and_the_resumed_run_ends_like_an_uninterrupted_one(train, run_script):
     common = ("scheduler=onecycle", "data.flip=true", "trainer.max_epochs=3", "trainer.log_every_n_steps=1")
     whole, _ = train(*common, name="whole")
