@@ -27,7 +27,7 @@ class ModelConfig:
     name: str = MISSING
     stem: str = "reference"
     width: int = 16
-    zero_init_residual: bool | None = None
+    residual_gamma: float | None = None
 
 
 @dataclass

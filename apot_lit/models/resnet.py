@@ -7,6 +7,8 @@ from torchvision.models import resnet
 
 Stem = Literal["reference", "small"]
 
+_BOTTLENECK_GAMMA = 0.1
+
 
 class BasicBlock(resnet.BasicBlock):
     """torchvision's basic block with a module of its own for each ReLU.
@@ -72,9 +74,10 @@ class ResNet(nn.Module):
             convolution of stride 1, no pool.
         width: channels of the stem and the first stage.
         num_classes: number of logits.
-        zero_init_residual: start the last batch norm of each block at 0, so that blocks start as the identity (Goyal
-            et al., "Accurate, Large Minibatch SGD", 2017, section 5.1); None: bottleneck blocks alone, whose
-            gradients are otherwise too large to start with a learning rate of 0.1.
+        residual_gamma: initial weight of the last batch norm of each block, from 0 to 1; None: 1, but 0.1 in bottleneck
+            blocks, whose gradients are otherwise too large to start with a learning rate of 0.1. At 0 (Goyal et al.,
+            "Accurate, Large Minibatch SGD", 2017, section 5.1) the strided shortcuts alone would decide: they see
+            one corner of the image, which is blank in most digits, and batch norms divide by a deviation of 0.
 
     Shape:
         images ``[N, 1, H, W]`` to logits ``[N, num_classes]``.
@@ -98,13 +101,15 @@ class ResNet(nn.Module):
         stem: Stem = "reference",
         width: int = 16,
         num_classes: int = 10,
-        zero_init_residual: bool | None = None,
+        residual_gamma: float | None = None,
     ) -> None:
         super().__init__()
         if name not in ARCHITECTURES:
             raise ValueError(f"name={name}: must be one of {', '.join(ARCHITECTURES)}")
         if width < 1:
             raise ValueError(f"width={width}: must be at least 1")
+        if residual_gamma is not None and not 0 <= residual_gamma <= 1:
+            raise ValueError(f"residual_gamma={residual_gamma}: must be from 0 to 1")
         block, depths = ARCHITECTURES[name]
         if stem == "reference":
             self.conv1 = nn.Conv2d(1, width, 7, stride=2, padding=3, bias=False)
@@ -130,10 +135,10 @@ class ResNet(nn.Module):
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
-            elif isinstance(module, Bottleneck) and zero_init_residual is not False:
-                nn.init.zeros_(module.bn3.weight)
-            elif isinstance(module, BasicBlock) and zero_init_residual:
-                nn.init.zeros_(module.bn2.weight)
+            elif isinstance(module, Bottleneck):
+                nn.init.constant_(module.bn3.weight, _BOTTLENECK_GAMMA if residual_gamma is None else residual_gamma)
+            elif isinstance(module, BasicBlock):
+                nn.init.constant_(module.bn2.weight, 1 if residual_gamma is None else residual_gamma)
 
     def forward(self, x: Tensor) -> Tensor:
         """Returns the logits."""

@@ -29,8 +29,7 @@ def network_and_digits(name, power):
     datamodule = build_datamodule({"data_dir": ROOT / "data/mnist"}, 0)
     pixels, _ = load_idx_pair(ROOT / "data/mnist", "test")
     torch.manual_seed(0)
-    model = {"name": name, "zero_init_residual": False}  # else most layers of ResNet-50 would change nothing
-    network = build_network(model, {"bit": 5, "power": power}, datamodule.input_step)
+    network = build_network({"name": name}, {"bit": 5, "power": power}, datamodule.input_step)
     images = datamodule.normalisation(pixels[:1000])
     network.train()
     with torch.no_grad():

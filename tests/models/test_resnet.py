@@ -127,28 +127,26 @@ def test_convolutions_start_kaiming_normal_by_fan_out():
 
 
 @pytest.mark.parametrize(
-    ("name", "choice", "identity"),
-    [
-        ("resnet10", None, False),
-        ("resnet10", False, False),
-        ("resnet10", True, True),
-        ("resnet50", None, True),
-        ("resnet50", False, False),
-        ("resnet50", True, True),
-    ],
+    ("name", "chosen", "gamma"),
+    [("resnet10", None, 1), ("resnet10", 0.3, 0.3), ("resnet50", None, 0.1), ("resnet50", 1, 1), ("resnet50", 0, 0)],
 )
-def test_blocks_start_as_the_identity_where_chosen(name, choice, identity):
-    model = ResNet(name, width=4, zero_init_residual=choice).eval()
+def test_blocks_start_with_their_residual_times_gamma(name, chosen, gamma):
+    model = ResNet(name, width=4, residual_gamma=chosen).eval()
+    last = "bn2" if name == "resnet10" else "bn3"
     blocks = [block for stage in (model.layer1, model.layer2, model.layer3, model.layer4) for block in stage]
     assert len(blocks) == sum(DEPTHS[name][1])
     x = gaussian(4 * 784, seed=2).view(1, 4, 28, 28).abs()
     for block in blocks:
-        shortcut = x if block.downsample is None else block.downsample(x).relu()
-        y = block(x)
-        assert torch.equal(y, shortcut) is identity
-        x = y
-    zeros = sum(not module.weight.any() for module in model.modules() if isinstance(module, nn.BatchNorm2d))
-    assert zeros == (len(blocks) if identity else 0)
+        residuals = []
+        hook = getattr(block, last).register_forward_hook(
+            lambda _m, _i, output, to=residuals: to.append(output.clone())
+        )
+        block(x)
+        nn.init.ones_(getattr(block, last).weight)
+        x = block(x)
+        hook.remove()
+        torch.testing.assert_close(residuals[0], gamma * residuals[1])
+        assert residuals[1].any()
 
 
 @pytest.mark.parametrize(
@@ -158,6 +156,7 @@ def test_blocks_start_as_the_identity_where_chosen(name, choice, identity):
         ({"name": ""}, f"name=: must be one of {', '.join(DEPTHS)}"),
         ({"name": "resnet10", "stem": "large"}, "stem=large: must be reference or small"),
         ({"name": "resnet10", "width": 0}, "width=0: must be at least 1"),
+        ({"name": "resnet10", "residual_gamma": 1.1}, "residual_gamma=1.1: must be from 0 to 1"),
     ],
 )
 def test_wrong_arguments_are_refused_with_one_line(options, message):
@@ -168,9 +167,7 @@ def test_wrong_arguments_are_refused_with_one_line(options, message):
 
 def check_gradients(name, bit, scheme, width=16):
     torch.manual_seed(1)
-    # A block that starts as the identity passes nothing to its inner layers in the first step.
-    network = ResNet(name, width=width, zero_init_residual=False)
-    model = quantize_model(network, QuantSpec(bit=bit, **SCHEMES[scheme]))
+    model = quantize_model(ResNet(name, width=width), QuantSpec(bit=bit, **SCHEMES[scheme]))
     logits = model(gaussian(4, 1, 28, 28, seed=bit).abs())
     assert logits.isfinite().all()
     nn.functional.cross_entropy(logits, torch.arange(4)).backward()
@@ -217,7 +214,7 @@ def test_every_parameter_gets_a_gradient(name, bit, scheme):
 @pytest.mark.parametrize(("name", "absorbed"), [("resnet10", 4), ("resnet50", 32)])
 def test_blocks_lose_only_the_relus_that_quantisation_makes_superfluous(name, absorbed):
     torch.manual_seed(0)
-    network = ResNet(name, width=4, zero_init_residual=False)
+    network = ResNet(name, width=4)
     with_relus = quantize_model(network, QuantSpec(bit=3))
     quantized = quantize_model(network, QuantSpec(bit=3))
     blocks = [block for block in with_relus.modules() if hasattr(block, "feeds")]
