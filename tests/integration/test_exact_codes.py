@@ -29,7 +29,8 @@ def network_and_digits(name, power):
     datamodule = build_datamodule({"data_dir": ROOT / "data/mnist"}, 0)
     pixels, _ = load_idx_pair(ROOT / "data/mnist", "test")
     torch.manual_seed(0)
-    network = build_network({"name": name}, {"bit": 5, "power": power}, datamodule.input_step)
+    model = {"name": name, "residual_gamma": 1}  # else most layers of ResNet-50 would change little
+    network = build_network(model, {"bit": 5, "power": power}, datamodule.input_step)
     images = datamodule.normalisation(pixels[:1000])
     network.train()
     with torch.no_grad():
