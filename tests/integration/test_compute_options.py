@@ -46,11 +46,13 @@ def test_threads(run_script, tmp_path, share_of_the_way):
     assert share_of_the_way(other) < 0.01
 
 
+@pytest.mark.slow
 def test_channels_last(run_script, tmp_path, share_of_the_way):
     _, other, _ = run(run_script, tmp_path / "other", "trainer.channels_last=true")
     assert share_of_the_way(other) < 0.8
 
 
+@pytest.mark.slow
 def test_bfloat16_trains_float32_weights(run_script, tmp_path, share_of_the_way):
     _, state, _ = run(run_script, tmp_path / "run", "trainer.precision=bf16-mixed")
     assert all(value.dtype != torch.bfloat16 for value in state.values())

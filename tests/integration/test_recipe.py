@@ -127,6 +127,7 @@ def test_thresholds_start_from_data_but_not_when_resuming(train):  # noqa: F811
     assert weights(resumed / "checkpoints/last.ckpt")[alpha] == 7.0
 
 
+@pytest.mark.slow
 def test_a_run_is_resumed_with_what_it_was_trained_with(train):  # noqa: F811
     usual = ("quant.bit=3", "scheduler=cosine", "callbacks=best", "trainer.max_epochs=1", "data.eval_batch_size=100")
     directory, _ = train(*usual, name="first")
@@ -163,6 +164,7 @@ def test_distillation_loss_is_the_one_of_its_formula():
     assert float(found) == pytest.approx(float(expected), rel=1e-5)
 
 
+@pytest.mark.slow
 def test_a_teacher_teaches_and_stays_out_of_the_checkpoint(train):  # noqa: F811
     teacher, _ = train("quant.bit=32", "data.batch_size=16", name="teacher")
     checkpoint = f"distill_from={teacher}/checkpoints/last.ckpt"
