@@ -7,17 +7,19 @@ from torchvision.models import resnet
 
 Stem = Literal["reference", "small"]
 
-_BOTTLENECK_GAMMA = 0.1
-
 
 class BasicBlock(resnet.BasicBlock):
     """torchvision's basic block with a module of its own for each ReLU.
 
     Attributes:
         feeds: names of inner ReLUs, each with the only layer that reads its output.
+        last_norm: name of the batch norm that the shortcut is added to.
+        residual_gamma: its usual initial weight.
     """
 
     feeds: ClassVar = {"relu1": "conv2"}
+    last_norm: ClassVar = "bn2"
+    residual_gamma: ClassVar = 1.0
 
     def __init__(self, inplanes: int, planes: int, stride: int = 1, downsample: nn.Module | None = None) -> None:
         super().__init__(inplanes, planes, stride, downsample)
@@ -35,9 +37,13 @@ class Bottleneck(resnet.Bottleneck):
 
     Attributes:
         feeds: names of inner ReLUs, each with the only layer that reads its output.
+        last_norm: name of the batch norm that the shortcut is added to.
+        residual_gamma: its usual initial weight; from 1, gradients are too large to start with a rate of 0.1.
     """
 
     feeds: ClassVar = {"relu1": "conv2", "relu2": "conv3"}
+    last_norm: ClassVar = "bn3"
+    residual_gamma: ClassVar = 0.1
 
     def __init__(self, inplanes: int, planes: int, stride: int = 1, downsample: nn.Module | None = None) -> None:
         super().__init__(inplanes, planes, stride, downsample)
@@ -74,10 +80,10 @@ class ResNet(nn.Module):
             convolution of stride 1, no pool.
         width: channels of the stem and the first stage.
         num_classes: number of logits.
-        residual_gamma: initial weight of the last batch norm of each block, from 0 to 1; None: 1, but 0.1 in bottleneck
-            blocks, whose gradients are otherwise too large to start with a learning rate of 0.1. At 0 (Goyal et al.,
-            "Accurate, Large Minibatch SGD", 2017, section 5.1) the strided shortcuts alone would decide: they see
-            one corner of the image, which is blank in most digits, and batch norms divide by a deviation of 0.
+        residual_gamma: initial weight of the last batch norm of each block, from 0 to 1; None: 1 in basic blocks, 0.1
+            in bottleneck blocks. At 0 (Goyal et al., "Accurate, Large Minibatch SGD", 2017, section 5.1) the strided
+            shortcuts alone would decide: they see one corner of the image, which is blank in most digits, and batch
+            norms divide by a deviation of 0.
 
     Shape:
         images ``[N, 1, H, W]`` to logits ``[N, num_classes]``.
@@ -135,10 +141,9 @@ class ResNet(nn.Module):
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
-            elif isinstance(module, Bottleneck):
-                nn.init.constant_(module.bn3.weight, _BOTTLENECK_GAMMA if residual_gamma is None else residual_gamma)
-            elif isinstance(module, BasicBlock):
-                nn.init.constant_(module.bn2.weight, 1 if residual_gamma is None else residual_gamma)
+            elif isinstance(module, block):
+                gamma = block.residual_gamma if residual_gamma is None else residual_gamma
+                nn.init.constant_(getattr(module, block.last_norm).weight, gamma)
 
     def forward(self, x: Tensor) -> Tensor:
         """Returns the logits."""
