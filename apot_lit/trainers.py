@@ -36,7 +36,7 @@ def prepare(classifier: QuantClassifier, options: dict[str, Any]) -> None:
         if threads < 1:
             raise UserError(f"trainer.threads={threads}: must be at least 1")
         torch.set_num_threads(threads)
-    torch.backends.cudnn.conv.fp32_precision = "ieee"  # type: ignore[attr-defined]
+    torch.backends.cudnn.allow_tf32 = False  # for all of cuDNN: torch refuses to read it where its parts differ
     if options["channels_last"]:
         classifier.use_channels_last()
     if options["compile"]:
