@@ -1,4 +1,4 @@
-"""Callbacks that disturb a training."""
+"""Callbacks that disturb a training or look at it."""
 
 import pytorch_lightning as pl
 import torch
