@@ -58,8 +58,11 @@ def build_tables(group: Group, published: Published) -> list[Table]:
     """Builds the tables of a protocol: full precision, APoT, uniform compared with APoT, and plain powers of two.
 
     The largest group of the recipes ``reference`` and ``best`` gets every row of the published tables, those not
-    run yet say so; other groups have the rows they have.
+    run yet say so; other groups have the rows they have. Published accuracies stand only beside the published networks,
+    not where an option of `model` differs.
     """
+    if any(key.startswith("model.") for key, _ in group.protocol):
+        published = {}
     complete = group.main and group.recipe in ("reference", "best")
     wanted = [Row(model, bit, scheme) for model in MODELS for scheme in ("apot", "uniform") for bit in BITS]
     if complete:

@@ -105,6 +105,16 @@ def test_tables_hold_means_deviations_and_the_paired_comparison(results):
     assert compared == f"{statistics.mean(differences):+.2f} ± {half:.2f}, {verdict}"
 
 
+def test_published_accuracies_stand_only_beside_the_published_networks(results):
+    changed = result(test=0.997)
+    changed["config"]["model"]["stem"] = "small"
+    (results / "small.json").write_text(json.dumps(changed))
+    text = markdown(collect(results), read_published(ROOT / "results/published.csv")) + "\n\n"
+    (row,) = rows(text, "reference with model.stem=small: APoT")
+    assert (row["Model"], row["Accuracy"], row["Published (training)"]) == ("resnet10", "99.70", "-")
+    assert [row["Published (training)"] for row in rows(text, "reference: APoT")][1] == "99.64"
+
+
 def test_a_summary_shows_networks_by_bits_and_compares_over_networks_and_seeds(results):
     for model, power, accuracy in (("resnet18", 1, 0.9917), ("resnet18", 0, 0.9904), ("resnet34", 1, 0.5)):
         (results / f"{model}_{power}.json").write_text(json.dumps(result(model=model, power=power, test=accuracy)))
