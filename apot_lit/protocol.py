@@ -19,10 +19,14 @@ _NEUTRAL = (
     *(f"trainer.{key}" for key in ("compile", "channels_last", "threads", "accelerator", "strategy", "profiler")),
     *(f"trainer.{key}" for key in ("log_every_n_steps", "num_sanity_val_steps", "deterministic", "detect_anomaly")),
 )
+_CHECKPOINT = "pytorch_lightning.callbacks.ModelCheckpoint"
 _NEUTRAL_CALLBACKS = (
-    *("pytorch_lightning.callbacks.ModelCheckpoint", "pytorch_lightning.callbacks.LearningRateMonitor"),
+    *(_CHECKPOINT, "pytorch_lightning.callbacks.LearningRateMonitor"),
     *(f"apot_lit.callbacks.{name}" for name in ("ClippingThresholds", "FiniteLoss", "TrainingProgress")),
 )
+# The usual choice of the checkpoint that is tested, and options that do not take part in it.
+_CHOICE = {"monitor": "val/acc", "mode": "max"}
+_NO_CHOICE = ("_target_", "dirpath", "filename", "auto_insert_metric_name", "enable_version_counter", "verbose")
 
 
 SCHEME_NAMES = {"apot": "APoT", "uniform": "uniform", "pot": "PoT", "float": "float32"}
@@ -59,7 +63,9 @@ def protocol(config: Mapping[str, Any]) -> tuple[Difference, ...]:
         usual = _text(value) == _text(defaults[key]) if key in defaults else not value
         if not usual and key not in (*_ROW, *_NEUTRAL):
             differences[key] = _text(value)
-    for name, options in (config.get("callbacks") or {}).items():
+    callbacks = config.get("callbacks") or {}
+    differences |= _choice(callbacks)
+    for name, options in callbacks.items():
         if options.get("_target_") not in _NEUTRAL_CALLBACKS:
             differences |= {f"callbacks.{name}.{key}": _text(value) for key, value in options.items()}
     for key in ("init_from", "distill_from"):
@@ -76,6 +82,16 @@ _SECTIONS = ("model", "quant", "data", "optimizer", "scheduler", "trainer")
 def recipe(config: Mapping[str, Any]) -> str:
     """The name of the recipe, for people; `protocol` says what it stands for."""
     return str(config.get("recipe", TrainConfig.recipe))
+
+
+def _choice(callbacks: Mapping[str, Any]) -> dict[str, str]:
+    """How the checkpoint that is tested was chosen: the first monitored one, else the last; nothing if as usual."""
+    written = [options for options in callbacks.values() if options.get("_target_") == _CHECKPOINT]
+    if not written:
+        return {}
+    options: Mapping[str, Any] = next((one for one in written if one.get("monitor")), {})
+    keys = sorted({*options, *_CHOICE} - {*_NO_CHOICE})
+    return {f"checkpoint.{key}": _text(options.get(key)) for key in keys if options.get(key) != _CHOICE.get(key)}
 
 
 def _defaults(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -220,3 +220,20 @@ def test_a_protocol_is_what_differs_from_the_defaults_and_may_matter():
     averaged = json.loads(json.dumps(old))
     averaged["callbacks"]["average"] = {"_target_": "apot_lit.callbacks.MovingAverage", "decay": 0.99}
     assert ("callbacks.average.decay", "0.99") in protocol(averaged)
+
+
+def test_another_choice_of_the_tested_checkpoint_is_another_protocol():
+    usual = json.loads((ROOT / "results/best/resnet10_2bit_apot_seed0.json").read_text())["config"]
+
+    def changed(**options):
+        config = json.loads(json.dumps(usual))
+        config["callbacks"]["best_checkpoint"] |= options
+        return dict(protocol(config)).items() - dict(protocol(usual)).items()
+
+    assert changed(dirpath="elsewhere", filename="top") == set()
+    loss = {("checkpoint.monitor", "val/loss"), ("checkpoint.mode", "min")}
+    assert changed(monitor="val/loss", mode="min") == loss
+    assert changed(every_n_epochs=5) == {("checkpoint.every_n_epochs", "5")}
+    last = json.loads(json.dumps(usual))
+    del last["callbacks"]["best_checkpoint"]
+    assert ("checkpoint.monitor", "None") in protocol(last)
