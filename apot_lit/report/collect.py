@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from apot_lit.config import TrainConfig
+from apot_lit.data.embedded import SET_SIZES
 from apot_lit.errors import UserError
 from apot_lit.protocol import Difference, Row, protocol, recipe, row
+from apot_lit.report.statistics import Outcome
 
 _NEEDED = ("config", "train_accuracy", "test_accuracy", "epochs")
 
@@ -34,6 +36,14 @@ class Run:
     def test_accuracy(self) -> float:
         """Share of the test images classified correctly."""
         return float(self.result["test_accuracy"])
+
+    @property
+    def outcome(self) -> Outcome:
+        """The test images classified correctly and not."""
+        confusion, wrong = self.result.get("confusion"), self.result.get("misclassified")
+        images = SET_SIZES["test"] if confusion is None else sum(map(sum, confusion))  # a test may have been cut short
+        positions = None if wrong is None else frozenset(image for image, _, _ in wrong)
+        return Outcome(self.test_accuracy, images, positions)
 
     @property
     def train_accuracy(self) -> float:

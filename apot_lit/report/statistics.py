@@ -1,6 +1,7 @@
 """Means over seeds, and whether a difference is more than noise."""
 
 import math
+from collections import Counter
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import mean, stdev
@@ -8,6 +9,7 @@ from typing import Any
 
 # Student's t, two-sided 95 %, by degrees of freedom; the last one also for more, where the true value is smaller.
 _T95 = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.160, 2.145, 2.131)
+_NORMAL95 = 1.960
 
 
 @dataclass(frozen=True)
@@ -36,33 +38,58 @@ def binomial_error(accuracy: float, images: int) -> float:
 
 
 @dataclass(frozen=True)
+class Outcome:
+    """What a network made of the test images.
+
+    Attributes:
+        accuracy: share of them classified correctly.
+        images: their number.
+        wrong: positions of the others, None where they are not known.
+    """
+
+    accuracy: float
+    images: int
+    wrong: frozenset[int] | None
+
+
+@dataclass(frozen=True)
 class Comparison:
     """A difference of two accuracies, paired over seeds, or over networks and seeds.
 
     Attributes:
         difference: mean over the pairs of first minus second.
-        half_width: half the 95 % confidence interval, None with a single pair.
-        pairs: what both have a value of.
+        pair_half_width: half the 95 % confidence interval by the scatter of the pairs, None with a single one.
+        image_half_width: half the 95 % confidence interval by the scatter of the test images.
+        pairs: what both have an outcome of.
     """
 
     difference: float
-    half_width: float | None
+    pair_half_width: float | None
+    image_half_width: float
     pairs: tuple[Hashable, ...]
 
     @property
+    def half_width(self) -> float:
+        """Half the wider interval: few pairs may agree by chance, and many share their test images."""
+        return max(self.pair_half_width or 0.0, self.image_half_width)
+
+    @property
     def more_than_noise(self) -> bool | None:
-        """Whether the confidence interval leaves out 0; None where there is none."""
-        return None if self.half_width is None else abs(self.difference) > self.half_width
+        """Whether both confidence intervals leave out 0; None with a single pair, which says nothing of training."""
+        return None if self.pair_half_width is None else abs(self.difference) > self.half_width
 
 
-def compare(first: Mapping[Any, float], second: Mapping[Any, float]) -> Comparison | None:
-    """Compares values of the same seeds, or networks and seeds, by a paired t-test.
+def compare(first: Mapping[Any, Outcome], second: Mapping[Any, Outcome]) -> Comparison | None:
+    """Compares outcomes of the same seeds, or networks and seeds, by a paired t-test and over test images.
 
-    With d_i the difference of pair i, the interval is ``mean(d) +- t * std(d) / sqrt(n)``, t the two-sided 95 %
-    quantile of Student's distribution with n - 1 degrees of freedom.
+    With d_i the difference of pair i, the interval over n pairs is ``mean(d) +- t * std(d) / sqrt(n)``, t the two-sided
+    95 % quantile of Student's distribution with n - 1 degrees of freedom. With e_j the mean over the pairs of [first is
+    right on image j] - [second is], the interval over N images is ``mean(e) +- 1.96 * std(e) / sqrt(N)``; with one
+    pair that is McNemar's comparison. Where wrong images are not known, std(e) is bounded by the mean over the pairs
+    of the root of both error rates together.
 
     Args:
-        first: value by seed, or by network and seed.
+        first: outcome by seed, or by network and seed.
         second: likewise.
 
     Returns:
@@ -71,9 +98,24 @@ def compare(first: Mapping[Any, float], second: Mapping[Any, float]) -> Comparis
     pairs = tuple(sorted(first.keys() & second.keys()))
     if not pairs:
         return None
-    differences = spread([first[pair] - second[pair] for pair in pairs])
+    both = [(first[pair], second[pair]) for pair in pairs]
+    differences = spread([one.accuracy - other.accuracy for one, other in both])
     half_width = None
     if differences.std is not None:
         degrees = len(pairs) - 1
         half_width = _T95[min(degrees, len(_T95)) - 1] * differences.std / math.sqrt(len(pairs))
-    return Comparison(differences.mean, half_width, pairs)
+    return Comparison(differences.mean, half_width, _NORMAL95 * _image_error(both), pairs)
+
+
+def _image_error(both: Sequence[tuple[Outcome, Outcome]]) -> float:
+    """Standard error that the choice of test images gives to the mean difference."""
+    images = both[0][0].images
+    balance: Counter[int] = Counter()  # by image: in how many pairs only the second is wrong, less those of the first
+    for one, other in both:
+        if one.wrong is None or other.wrong is None:
+            return mean(math.sqrt(2 - one.accuracy - other.accuracy) for one, other in both) / math.sqrt(images)
+        balance.update(other.wrong)
+        balance.subtract(one.wrong)
+    values = [count / len(both) for count in balance.values()]
+    variance = sum(value * value for value in values) / images - (sum(values) / images) ** 2
+    return math.sqrt(variance / images)

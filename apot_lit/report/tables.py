@@ -17,7 +17,8 @@ BITS = (5, 4, 3, 2)
 COMPARISON_NOTE = (
     "Accuracies are those of the 10,000 test images, mean ± standard deviation over seeds. The comparison is that of "
     "APoT minus uniform in points, paired over the seeds that both have (in a summary over networks and seeds), with "
-    "its 95 % interval (Student's t); with one pair there is none."
+    "the wider of two 95 % intervals: that of the pairs (Student's t) and that of the test images, from those on which "
+    "the two differ. One pair has only the latter, and no verdict."
 )
 _HEADERS = ["Model", "Precision", "Hyper-Params", "Accuracy", "Seeds", "Training accuracy", "Published (training)"]
 
@@ -138,20 +139,16 @@ def _line(group: Group, row: Row, published: Published) -> list[str]:
 def _compared(group: Group, models: Iterable[str], bit: int, unit: str) -> str:
     """APoT minus uniform at a bit width, over the pairs of network and seed that both schemes have."""
     apot, uniform = (
-        {
-            (model, run.seed): 100 * run.test_accuracy
-            for model in models
-            for run in group.runs.get(Row(model, bit, scheme), [])
-        }
+        {(model, run.seed): run.outcome for model in models for run in group.runs.get(Row(model, bit, scheme), [])}
         for scheme in ("apot", "uniform")
     )
     comparison = compare(apot, uniform)
     if comparison is None:
         return "-"
-    if comparison.half_width is None:
-        return f"{comparison.difference:+.2f} (1 {unit})"
-    verdict = "more than noise" if comparison.more_than_noise else "within noise"
-    return f"{comparison.difference:+.2f} ± {comparison.half_width:.2f}, {verdict}"
+    interval = f"{100 * comparison.difference:+.2f} ± {100 * comparison.half_width:.2f}"
+    if comparison.more_than_noise is None:
+        return f"{interval} (1 {unit})"
+    return f"{interval}, {'more than noise' if comparison.more_than_noise else 'within noise'}"
 
 
 def _mean(group: Group, row: Row) -> str:

@@ -8,10 +8,11 @@ import shutil
 import statistics
 import subprocess
 
+import numpy
 import pytest
 
 from apot_lit.report.collect import collect
-from apot_lit.report.statistics import binomial_error, compare, spread
+from apot_lit.report.statistics import Outcome, binomial_error, compare, spread
 from apot_lit.report.tables import markdown, read_published
 from tests.conftest import ROOT
 
@@ -38,8 +39,8 @@ def result(model="resnet10", bit=4, power=1, seed=0, test=0.99, recipe="referenc
         "wall_seconds": 100.0,
         "hardware": {"cpu": "abacus", "threads": 1, "device": "cpu"},
         "commit": "abc",
-        "confusion": [[900 if row == column else 10 for column in range(10)] for row in range(10)],
-        "misclassified": [[8, 5, 6], [15, 3, 5]],
+        "confusion": [[910 if row == column else 10 for column in range(10)] for row in range(10)],
+        "misclassified": [[image, 5, 6] for image in range(round(10_000 * (1 - test)))],
         "weight_histogram": {
             "layer": "layer1.0.conv1",
             "unit": 2,
@@ -101,8 +102,8 @@ def test_tables_hold_means_deviations_and_the_paired_comparison(results):
     (compared,) = (row["Compared with APoT"] for row in rows(text, "reference: uniform") if row["Seeds"] == "3")
     differences = [100 * (a - u) for a, u in zip(APOT, UNIFORM, strict=True)]
     half = 4.303 * statistics.stdev(differences) / math.sqrt(3)
-    verdict = "more than noise" if abs(statistics.mean(differences)) > half else "within noise"
-    assert compared == f"{statistics.mean(differences):+.2f} ± {half:.2f}, {verdict}"
+    assert half > statistics.mean(differences)
+    assert compared == f"{statistics.mean(differences):+.2f} ± {half:.2f}, within noise"
 
 
 def test_published_accuracies_stand_only_beside_the_published_networks(results):
@@ -139,16 +140,55 @@ def test_a_summary_shows_networks_by_bits_and_compares_over_networks_and_seeds(r
     ]
 
 
+def outcome(accuracy, images=10_000, wrong=None):
+    return Outcome(accuracy, images, wrong if wrong is None else frozenset(wrong))
+
+
 def test_a_comparison_uses_common_seeds_alone():
-    both = compare({0: 1.0, 1: 2.0, 7: 9.0}, {1: 1.5, 0: 0.0, 3: 100.0})
+    both = compare(
+        {0: outcome(0.6), 1: outcome(0.9), 7: outcome(0.1)}, {1: outcome(0.7), 0: outcome(0.1), 3: outcome(0)}
+    )
     assert both.pairs == (0, 1)
-    assert both.difference == 0.75
-    assert both.half_width == pytest.approx(12.706 * statistics.stdev([1.0, 0.5]) / math.sqrt(2))
+    assert both.difference == pytest.approx(0.35)
+    assert both.half_width == pytest.approx(12.706 * statistics.stdev([0.5, 0.2]) / math.sqrt(2))
     assert both.more_than_noise is False
-    one = compare({0: 1.0}, {0: 0.5})
-    assert (one.difference, one.half_width, one.more_than_noise) == (0.5, None, None)
-    assert compare({0: 1.0}, {1: 1.0}) is None
+    one = compare({0: outcome(0.9)}, {0: outcome(0.1)})
+    assert (one.difference, one.pair_half_width, one.more_than_noise) == (pytest.approx(0.8), None, None)
+    assert compare({0: outcome(0.9)}, {1: outcome(0.9)}) is None
     assert spread([2.0]).std is None
+
+
+def test_the_choice_of_test_images_is_noise_too():
+    generator = numpy.random.default_rng(0)
+    right = generator.random((2, 3, 500)) < numpy.array([0.95, 0.85])[:, None, None]  # scheme, seed, image
+    first, second = (
+        {seed: outcome(run.mean(), 500, numpy.flatnonzero(~run).tolist()) for seed, run in enumerate(runs)}
+        for runs in right
+    )
+    by_image = (right[0].astype(float) - right[1]).mean(axis=0)
+    compared = compare(first, second)
+    assert compared.difference == pytest.approx(by_image.mean())
+    assert compared.image_half_width == pytest.approx(1.96 * by_image.std() / math.sqrt(500))
+    # Resampling test images moves the difference by as much; that the seeds stay the same here is why both count.
+    moved = [by_image[generator.integers(500, size=500)].mean() for _ in range(2000)]
+    assert compared.image_half_width == pytest.approx(1.96 * statistics.stdev(moved), rel=0.1)
+    # Without the positions there is a bound, reached where the same images are wrong with every seed.
+    unknown = [{seed: outcome(run.accuracy, 500) for seed, run in runs.items()} for runs in (first, second)]
+    assert compare(first, unknown[1]).image_half_width == compare(*unknown).image_half_width
+    assert compare(*unknown).image_half_width > compared.image_half_width
+    bound = compare({0: outcome(0.9, 100)}, {0: outcome(0.9, 100)}).image_half_width
+    disjoint = compare({0: outcome(0.9, 100, range(10))}, {0: outcome(0.9, 100, range(10, 20))}).image_half_width
+    assert disjoint == pytest.approx(bound)
+
+
+def test_seeds_that_agree_by_chance_are_no_evidence():
+    first = {seed: outcome(0.9952, wrong=range(48)) for seed in (0, 1)}
+    second = {seed: outcome(0.9953, wrong=range(40, 87)) for seed in (0, 1)}
+    compared = compare(first, second)
+    assert compared.pair_half_width == pytest.approx(0, abs=1e-9)
+    assert compared.more_than_noise is False
+    certain = compare(first, {seed: outcome(0.9, wrong=range(1000)) for seed in (0, 1)})
+    assert certain.more_than_noise is True
 
 
 def test_the_binomial_error_is_the_deviation_of_counts():
