@@ -4,7 +4,8 @@ import math
 from collections import Counter
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from statistics import mean, stdev
+from itertools import repeat
+from statistics import mean, pstdev, stdev
 from typing import Any
 
 # Student's t, two-sided 95 %, by degrees of freedom; the last one also for more, where the true value is smaller.
@@ -116,6 +117,5 @@ def _image_error(both: Sequence[tuple[Outcome, Outcome]]) -> float:
             return mean(math.sqrt(2 - one.accuracy - other.accuracy) for one, other in both) / math.sqrt(images)
         balance.update(other.wrong)
         balance.subtract(one.wrong)
-    values = [count / len(both) for count in balance.values()]
-    variance = sum(value * value for value in values) / images - (sum(values) / images) ** 2
-    return math.sqrt(variance / images)
+    alike = images - len(balance)  # those that no network of either kind has wrong
+    return pstdev([*balance.values(), *repeat(0, alike)]) / len(both) / math.sqrt(images)
