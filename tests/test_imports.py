@@ -11,6 +11,7 @@ QUANT_ORDER = [
     "levels",
     "spec",
     "alpha",
+    "convolution",
     "normalize",
     "native",
     "functional",

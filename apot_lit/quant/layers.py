@@ -6,6 +6,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from apot_lit.quant.alpha import Scalar
+from apot_lit.quant.convolution import convolve
 from apot_lit.quant.quantizers import Codes
 
 
@@ -74,7 +75,7 @@ class QuantConv2d(nn.Conv2d):
         """Quantises input and weight and convolves; shapes as `torch.nn.Conv2d`."""
         inputs: Codes = self.act_quantizer(x)
         weights: Codes = self.weight_quantizer(self.weight)
-        accumulator = self._conv_forward(inputs.values, weights.values, None)
+        accumulator = convolve(self, inputs.values, weights.values)
         return _rescale(accumulator, inputs, weights, None if self.bias is None else self.bias.view(-1, 1, 1))
 
 
