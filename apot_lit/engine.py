@@ -163,13 +163,19 @@ def _check_unchanged(before: dict[str, Any], config: dict[str, Any], where: str)
 
 
 def _by_callbacks(config: dict[str, Any]) -> dict[str, str]:
-    """What our callbacks and distillation have to do with how a run ends; a user's own callbacks may come and go."""
-    ours = tuple(
-        f"callbacks.{name}."
-        for name, options in config["callbacks"].items()
-        if options["_target_"].startswith("apot_lit.callbacks.")
-    )
-    return {key: value for key, value in protocol(config) if key.startswith((*ours, "distill_"))}
+    """What callbacks and distillation have to do with how a run ends: ours, and what the best checkpoint is best in.
+
+    A user's own callbacks may come and go.
+    """
+    ours: list[str] = []
+    monitored: dict[str, str] = {}
+    for name, options in config["callbacks"].items():
+        if options["_target_"].startswith("apot_lit.callbacks."):
+            ours.append(f"callbacks.{name}.")
+        elif options["_target_"].endswith(".ModelCheckpoint") and options.get("monitor"):
+            monitored |= {f"callbacks.{name}.{key}": str(options.get(key, "min")) for key in ("monitor", "mode")}
+    differences = {key: value for key, value in protocol(config) if key.startswith((*ours, "distill_"))}
+    return {**differences, **monitored}
 
 
 def _fit(

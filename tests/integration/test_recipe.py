@@ -137,6 +137,8 @@ def test_a_run_is_resumed_with_what_it_was_trained_with(train):  # noqa: F811
         ("trainer.max_epochs=2", "with trainer.max_epochs=1, which scheduler=cosine depends on"),
         ("~callbacks.moving_average", "with callbacks.moving_average=apot_lit.callbacks.MovingAverage"),
         ("callbacks.moving_average.decay=0.5", "with callbacks.moving_average.decay=0.998"),
+        ("callbacks.best_checkpoint.monitor=val/loss", "with callbacks.best_checkpoint.monitor=val/acc"),
+        ("callbacks.best_checkpoint.mode=min", "with callbacks.best_checkpoint.mode=max"),
         ("+callbacks.mine._target_=apot_lit.callbacks.InitialThresholds", "without callbacks.mine"),
     ):
         path = directory / "checkpoints/last.ckpt"
