@@ -145,7 +145,7 @@ def _compared(group: Group, models: Iterable[str], bit: int, unit: str) -> str:
     comparison = compare(apot, uniform)
     if comparison is None:
         return "-"
-    interval = f"{100 * comparison.difference:+.2f} ± {100 * comparison.half_width:.2f}"
+    interval = f"{100 * comparison.difference:+z.2f} ± {100 * comparison.half_width:.2f}"
     if comparison.more_than_noise is None:
         return f"{interval} (1 {unit})"
     return f"{interval}, {'more than noise' if comparison.more_than_noise else 'within noise'}"

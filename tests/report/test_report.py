@@ -106,6 +106,17 @@ def test_tables_hold_means_deviations_and_the_paired_comparison(results):
     assert compared == f"{statistics.mean(differences):+.2f} ± {half:.2f}, within noise"
 
 
+@pytest.mark.parametrize(("lead", "shown"), [(0.0001, "+0.00"), (-0.0001, "+0.00"), (-0.0002, "-0.01")])
+def test_a_difference_that_rounds_to_zero_has_no_minus_sign(tmp_path, lead, shown):
+    for seed in range(3):  # the lead of one seed is a third of it in the mean
+        for power, accuracy in ((1, 0.99 + (lead if seed == 0 else 0)), (0, 0.99)):
+            content = result(power=power, seed=seed, test=accuracy)
+            (tmp_path / f"{power}_{seed}.json").write_text(json.dumps(content))
+    table = rows(markdown(collect(tmp_path), {}) + "\n\n", "reference: uniform")
+    (row,) = (row for row in table if row["Seeds"] == "3")
+    assert row["Compared with APoT"].split(" ± ")[0] == shown
+
+
 def test_published_accuracies_stand_only_beside_the_published_networks(results):
     changed = result(test=0.997)
     changed["config"]["model"]["stem"] = "small"
