@@ -5,9 +5,10 @@
 #   PYTHON=python3.12   the interpreter .venv is made from (default: python3)
 #   ARGS="..."          passed on to train.py, evaluate.py, export.py, benchmark.py, report.py, pytest or the lock resolver
 
+DOCUMENTS := README.md,docs/results.md,docs/benchmarks.md,docs/reference.md,docs/recipe.md
+
 PYTHON ?= python3
 ARGS ?=
-UV_VERSION := 0.13.9
 
 VENV := .venv
 PY := $(VENV)/bin/python
@@ -15,13 +16,13 @@ STAMP := $(VENV)/.synced
 OURS := $(VENV)/.made-by-make
 CACHES := .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist
 
-# uv: the one on PATH if it runs, otherwise a pinned private copy below .uv/.
+# uv: the one on PATH if it runs, otherwise a private copy below .uv/, pinned by hash in uv.requirements.txt.
 ifeq ($(strip $(UV)),)
 UV := $(shell uv --version >/dev/null 2>&1 && command -v uv)
 endif
 ifeq ($(strip $(UV)),)
 UV := .uv/bin/uv
-UV_STAMP := .uv/.ready-$(UV_VERSION)
+UV_STAMP := .uv/.ready
 endif
 
 PYTHON_OK := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))
@@ -56,8 +57,8 @@ export: $(STAMP) ## Export a checkpoint, e.g. make export ARGS="ckpt_path=... fo
 benchmark: $(STAMP) ## Measure what quantised training costs, in about a minute; ARGS="benchmark=full" for all
 	$(PY) benchmark.py benchmark=quick $(ARGS)
 
-report: $(STAMP) ## Make outputs/report and the README's tables from results/
-	$(PY) report.py readme=README.md $(ARGS)
+report: $(STAMP) ## Make outputs/report and the numbers in README.md and docs/ from results/
+	$(PY) report.py "documents=[$(DOCUMENTS)]" $(ARGS)
 
 test: $(STAMP) ## Run the tests and doctests, without those marked slow
 	$(PY) -m pytest -n auto --dist worksteal $(ARGS)
@@ -109,14 +110,14 @@ $(STAMP): requirements.lock pyproject.toml
 
 # pip puts the program at .uv/bin/uv either way; the second way is for a Python
 # without a pip of its own.
-.uv/.ready-$(UV_VERSION):
+.uv/.ready: uv.requirements.txt
 	$(CHECK_PYTHON)
-	@echo "Fetching uv $(UV_VERSION) into .uv"
+	@echo "Fetching uv into .uv"
 	@rm -rf .uv
 	@if "$(PYTHON)" -m pip --version >/dev/null 2>&1; then \
-	    "$(PYTHON)" -m pip install --quiet --disable-pip-version-check --no-user --target .uv "uv==$(UV_VERSION)"; \
+	    "$(PYTHON)" -m pip install --quiet --disable-pip-version-check --no-user --target .uv --require-hashes -r $<; \
 	else \
 	    "$(PYTHON)" -m venv .uv && \
-	    .uv/bin/python -m pip install --quiet --disable-pip-version-check "uv==$(UV_VERSION)"; \
+	    .uv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<; \
 	fi
 	@touch $@

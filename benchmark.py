@@ -11,7 +11,7 @@ from apot_lit import cli
 @cli.job
 def main(config: dict[str, Any]) -> None:
     """Measures, prints a table and writes ``benchmark.json``."""
-    from apot_lit.benchmark.run import benchmark  # late: Lightning takes seconds to import
+    from apot_lit.benchmark.measure import benchmark  # late: Lightning takes seconds to import
 
     benchmark(config)
 

@@ -11,7 +11,7 @@ from apot_lit import cli
 @cli.job
 def main(config: dict[str, Any]) -> float | None:
     """Evaluates and returns the accuracy."""
-    from apot_lit.evaluation import evaluate  # late: Lightning takes seconds to import
+    from apot_lit.evaluation.evaluate import evaluate  # late: Lightning takes seconds to import
 
     accuracy: float | None = evaluate(config).get("accuracy")
     return accuracy

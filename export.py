@@ -11,7 +11,7 @@ from apot_lit import cli
 @cli.job
 def main(config: dict[str, Any]) -> None:
     """Exports and verifies."""
-    from apot_lit.export.run import export  # late: torch takes seconds to import
+    from apot_lit.export.write import export  # late: torch takes seconds to import
 
     export(config)
 

@@ -11,7 +11,7 @@ from apot_lit import cli
 @cli.job
 def main(config: dict[str, Any]) -> None:
     """Collects the results and writes the report."""
-    from apot_lit.report.run import report  # late: matplotlib takes seconds to import
+    from apot_lit.report.compose import report  # late: matplotlib takes seconds to import
 
     report(config)
 

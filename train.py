@@ -5,6 +5,7 @@ from typing import Any
 import hydra
 
 from apot_lit import cli
+from apot_lit.config.instantiate import build_all
 
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="train")
@@ -12,13 +13,17 @@ from apot_lit import cli
 def main(config: dict[str, Any]) -> float | None:
     """Trains and returns the validation accuracy, which a Hydra sweeper may optimise."""
     if config["sweep"] is not None and config["sweep"]["job"] is None:
-        from apot_lit.sweep import run_sweep
+        from apot_lit.sweep.schedule import run_sweep
 
         run_sweep(config, cli.task_overrides())
         return None
-    from apot_lit.engine import train  # late: Lightning takes seconds to import
+    from apot_lit.training.fit import train  # late: Lightning takes seconds to import
+    from apot_lit.training.resume import resumed
 
-    accuracy: float | None = train(config).get("val_accuracy")
+    if config["ckpt_path"] is not None:
+        config = resumed(config, cli.default_config(), cli.task_overrides())
+    result = train(config, build_all(config["callbacks"], "callbacks"), build_all(config["logger"], "logger"))
+    accuracy: float | None = result.get("val_accuracy")
     return accuracy
 
 

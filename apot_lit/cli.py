@@ -6,14 +6,16 @@ import os
 import shlex
 import sys
 from collections.abc import Callable
+from itertools import count
 from pathlib import Path
 from typing import Any
 
+from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException, MissingConfigException
 from hydra.experimental.callback import Callback
 from hydra.types import RunMode
-from omegaconf import DictConfig
+from omegaconf import DictConfig, open_dict
 from omegaconf.errors import (
     ConfigAttributeError,
     ConfigKeyError,
@@ -22,7 +24,8 @@ from omegaconf.errors import (
     ValidationError,
 )
 
-from apot_lit.config import plain, register
+from apot_lit.config.overrides import override
+from apot_lit.config.registration import plain, register
 from apot_lit.errors import Interrupted, UserError, unknown_key
 
 EXIT_USER_ERROR = 2
@@ -35,7 +38,8 @@ _failed_jobs: list[str] = []
 def job(function: Callable[[dict[str, Any]], Any]) -> Callable[[DictConfig], Any]:
     """Wraps the function of a script for `hydra.main`: it gets a plain configuration, and may raise UserError.
 
-    A mistake in one job of a multirun does not keep the others from running.
+    A mistake in one job of a multirun does not keep the others from running. Of the processes of distributed training,
+    which all meet the same mistake, the first one tells of it.
     """
 
     @functools.wraps(function)
@@ -46,10 +50,13 @@ def job(function: Callable[[dict[str, Any]], Any]) -> Callable[[DictConfig], Any
                 _refuse_distributed_multirun(settings["trainer"])
             return function(settings)
         except (UserError, OmegaConfBaseException) as error:
-            _print_error(explain(error))
-            _failed_jobs.append(explain(error))
+            # Another process must not fail: Lightning would then kill the first one, perhaps before it has told.
+            if _is_first_process():
+                _print_error(explain(error))
+                _failed_jobs.append(explain(error))
         except Interrupted as interruption:
-            _print_interruption(interruption.args[0])
+            if _is_first_process():
+                _print_interruption(interruption)
             raise SystemExit(EXIT_INTERRUPTED) from interruption
         return None
 
@@ -91,6 +98,15 @@ def task_overrides() -> list[str]:
     return list(HydraConfig.get().overrides.task)
 
 
+def default_config() -> dict[str, Any]:
+    """The configuration of the script that runs, without any override."""
+    loader = GlobalHydra.instance().config_loader()
+    config = loader.load_configuration(HydraConfig.get().job.config_name, overrides=[], run_mode=RunMode.RUN)
+    with open_dict(config):
+        del config["hydra"]
+    return plain(config)
+
+
 def explain(error: Exception) -> str:
     """Says in one line what is wrong, where, and what is allowed."""
     if isinstance(error, MissingConfigException) and error.missing_cfg_file and error.options:
@@ -121,12 +137,31 @@ class ResultTable(Callback):
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
         """Reads every ``result.json`` below the sweep's directory, whichever launcher ran the jobs."""
-        from apot_lit.engine import RESULT_FILE, result_table
+        from apot_lit.runs.result import RESULT_FILE, result_table
 
         sweep_dir = Path(config.hydra.sweep.dir)
         paths = sorted(sweep_dir.rglob(RESULT_FILE), key=lambda path: (len(path.parts), len(str(path)), path))
         if paths:
             print(f"\n{result_table([json.loads(path.read_text()) for path in paths])}\nbelow {sweep_dir}")
+
+
+class OwnDirectory(Callback):
+    """Hydra callback that gives a run a directory that no other run has, also if both start in the same second."""
+
+    def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
+        """Makes the directory, with another name if a run that started by itself would find it there already."""
+        given = any(override.startswith("hydra.run.dir=") for override in config.hydra.overrides.hydra)
+        if given or config.get("ckpt_path") is not None or config.get("sweep") is not None:
+            return
+        wanted = directory = Path(config.hydra.run.dir)
+        wanted.parent.mkdir(parents=True, exist_ok=True)
+        for number in count(2):
+            try:
+                directory.mkdir()
+                break
+            except FileExistsError:
+                directory = wanted.with_name(f"{wanted.name}_{number}")
+        config.hydra.run.dir = str(directory)
 
 
 def _refuse_distributed_multirun(trainer: dict[str, Any]) -> None:
@@ -138,17 +173,19 @@ def _refuse_distributed_multirun(trainer: dict[str, Any]) -> None:
         raise UserError("a multirun runs on one device: give trainer.devices=1 trainer.strategy=auto, or no -m")
 
 
+def _is_first_process() -> bool:
+    """Whether this is the first or only process on this machine; Lightning numbers those that it starts."""
+    return os.environ.get("LOCAL_RANK", "0") == "0"
+
+
 def _print_error(message: str) -> None:
     print(f"error: {message}", file=sys.stderr, flush=True)
 
 
-def _print_interruption(last_checkpoint: Path | None) -> None:
-    if last_checkpoint is None:
+def _print_interruption(interruption: Interrupted) -> None:
+    if interruption.last_checkpoint is None:
         _print_error("interrupted before the first checkpoint was written; nothing to resume from")
         return
-    overrides = task_overrides()
-    if HydraConfig.get().mode == RunMode.MULTIRUN:
-        overrides.append(f"hydra.run.dir={HydraConfig.get().runtime.output_dir}")
-    kept = [override for override in overrides if not override.startswith(("ckpt_path=", "init_from="))]
-    command = shlex.join(["python", sys.argv[0], *kept, f"ckpt_path={last_checkpoint}"])
-    _print_error(f"interrupted; to go on from the last checkpoint: {command}")
+    what = "the training is complete; to evaluate it" if interruption.complete else "to go on from here"
+    command = ["python", sys.argv[0], override("ckpt_path", interruption.last_checkpoint)]
+    _print_error(f"interrupted; {what}: {shlex.join(command)}")

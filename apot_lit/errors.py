@@ -1,7 +1,9 @@
 """The exceptions for mistakes of the user, and what they say about a wrong name."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from difflib import get_close_matches
+from pathlib import Path
 
 
 class UserError(Exception):
@@ -9,7 +11,16 @@ class UserError(Exception):
 
 
 class Interrupted(Exception):
-    """Training was stopped by the user; the argument is the last checkpoint's path, or None if there is none yet."""
+    """A run was stopped by the user.
+
+    Attributes:
+        last_checkpoint: what to go on from, None if there is nothing yet.
+        complete: whether the training was over, and only its evaluation was stopped.
+    """
+
+    def __init__(self, last_checkpoint: Path | None, complete: bool = False) -> None:
+        super().__init__("interrupted")
+        self.last_checkpoint, self.complete = last_checkpoint, complete
 
 
 def unknown_key(key: str, known: Iterable[str]) -> str:
@@ -19,3 +30,12 @@ def unknown_key(key: str, known: Iterable[str]) -> str:
     close = get_close_matches(name, known, n=1)
     hint = f" (did you mean {close[0]}?)" if close else ""
     return f"{key}: unknown key{hint}; {section or 'the configuration'} has {', '.join(known)}"
+
+
+@contextmanager
+def user_values(section: str) -> Iterator[None]:
+    """Turns a ValueError that begins with a name into a UserError that begins with its key."""
+    try:
+        yield
+    except ValueError as error:
+        raise UserError(f"{section}.{error}") from error

@@ -1,29 +1,31 @@
-"""Imports point one way, so that the quantisers can be lifted out and used alone."""
+"""Imports point one way, so that rooms can be lifted out and used alone."""
 
 import ast
+import re
+import subprocess
+import sys
+from collections import defaultdict
 
 import pytest
 
 from tests.conftest import ROOT
 
 PACKAGE = ROOT / "apot_lit"
-QUANT_ORDER = [
-    "levels",
-    "spec",
-    "alpha",
-    "convolution",
-    "normalize",
-    "native",
-    "functional",
-    "quantizers",
-    "layers",
-    "convert",
-    "histogram",
-    "initialize",
+# A room imports only from those before it.
+ROOMS = [
+    *("errors", "quant", "models", "data", "config", "interop", "runs", "training"),
+    *("evaluation", "export", "sweep", "benchmark", "report", "cli"),
 ]
+QUANT_ORDER = [
+    *("levels", "ranges", "spec", "alpha", "cpu.convolution", "normalize", "cpu.library", "cpu.native", "projection"),
+    *("functional", "quantizers", "absorb", "sums", "layers", "convert", "histogram", "initialize"),
+]
+FRAMEWORKS = {"pytorch_lightning", "hydra", "omegaconf"}
+MODULES = sorted(path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py")
 
 
 def imports(path):
+    """Every module that a file names in an import statement, wherever it stands."""
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
@@ -36,39 +38,86 @@ def top_level(path):
     return {name.partition(".")[0] for name in imports(path)}
 
 
-@pytest.mark.parametrize("path", sorted((PACKAGE / "quant").glob("*.py")), ids=lambda path: path.stem)
+def room_of(path):
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def arrows():
+    """Pairs of rooms of which the first imports the second, within functions too."""
+    found = defaultdict(set)
+    for path in MODULES:
+        found[room_of(path)] |= {name.split(".")[1] for name in imports(path) if name.startswith("apot_lit.")}
+    return {(room, other) for room, others in found.items() for other in others if other != room}
+
+
+def test_rooms_import_one_way():
+    assert {room_of(path) for path in MODULES} == set(ROOMS)
+    assert [(a, b) for a, b in arrows() if ROOMS.index(b) > ROOMS.index(a)] == []
+
+
+def test_modules_import_one_way():
+    """No cycle of modules either, also not one that is hidden in functions."""
+    graph = {}
+    for path in MODULES:
+        name = ".".join(["apot_lit", *path.relative_to(PACKAGE).with_suffix("").parts]).removesuffix(".__init__")
+        graph[name] = {other for other in imports(path) if other.startswith("apot_lit.") and other != name}
+    while leaves := [name for name, others in graph.items() if not others & graph.keys()]:
+        for name in leaves:
+            del graph[name]
+    assert not graph
+
+
+def test_the_picture_of_the_house_has_the_arrows_of_the_code():
+    drawn = re.findall(r"^ *(\w+) --> (\w+)$", (ROOT / "docs/design.md").read_text(), re.MULTILINE)
+    assert len(drawn) == len(set(drawn))
+    assert {(reader, read) for read, reader in drawn} == {(a, b) for a, b in arrows() if b != "errors"}
+
+
+@pytest.mark.parametrize("path", sorted((PACKAGE / "quant").rglob("*.py")), ids=lambda path: path.stem)
 def test_quantisers_need_torch_alone_and_import_in_order(path):
-    assert top_level(path) <= {"apot_lit", "torch"} | set(__import__("sys").stdlib_module_names)
+    assert top_level(path) <= {"apot_lit", "torch"} | set(sys.stdlib_module_names)
     own = [name for name in imports(path) if name.startswith("apot_lit")]
     assert all(name.startswith("apot_lit.quant.") for name in own)
+    place = ".".join(path.relative_to(PACKAGE / "quant").with_suffix("").parts)
     for name in own:
-        assert QUANT_ORDER.index(name.rpartition(".")[2]) < [*QUANT_ORDER, "__init__"].index(path.stem)
+        order = QUANT_ORDER.index(name.removeprefix("apot_lit.quant."))
+        assert place.endswith("__init__") or order < QUANT_ORDER.index(place)
 
 
 def test_level_sets_need_no_torch():
     assert "torch" not in top_level(PACKAGE / "quant/levels.py")
 
 
-@pytest.mark.parametrize("path", sorted((PACKAGE / "models").glob("*.py")), ids=lambda path: path.stem)
-def test_models_know_no_quantisation(path):
-    assert not {"pytorch_lightning", "hydra", "omegaconf"} & top_level(path)
-    assert not [name for name in imports(path) if name.startswith("apot_lit.") and ".models" not in name]
+@pytest.mark.parametrize("room", ["quant", "models", "export"])
+def test_rooms_that_know_neither_lightning_nor_hydra(room):
+    for path in (PACKAGE / room).rglob("*.py"):
+        assert not FRAMEWORKS & top_level(path), path
 
 
-@pytest.mark.parametrize("path", sorted((PACKAGE / "export").glob("*.py")), ids=lambda path: path.stem)
-def test_exports_know_neither_lightning_nor_hydra(path):
-    assert not {"pytorch_lightning", "hydra", "omegaconf"} & top_level(path)
-    if path.name != "run.py":  # what export.py calls reads checkpoints and data
-        allowed = ("errors", "quant", "models", "export", "results")
-        own = [name for name in imports(path) if name.startswith("apot_lit.")]
-        assert all(name.split(".")[1] in allowed for name in own)
+@pytest.mark.parametrize("module", ["export.write", "report.compose", "runs.trained", "sweep.schedule"])
+def test_what_runs_without_lightning(module):
+    """Reading a checkpoint, writing an export, drawing a figure: followed through everything that is imported."""
+    code = f"import sys, apot_lit.{module}; print(*{sorted(FRAMEWORKS)} & sys.modules.keys())".replace("[", "{", 1)
+    code = code.replace("]", "}", 1)
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == []
 
 
-def test_only_two_modules_know_hydra():
-    knowing = {path.name for path in PACKAGE.rglob("*.py") if {"hydra", "omegaconf"} & top_level(path)}
-    assert knowing == {"config.py", "cli.py"}
+def test_help_does_not_wait_for_the_compiler_or_lightning():
+    code = (
+        "import sys, apot_lit.cli; print(*{'torch._dynamo', 'torchvision', 'pytorch_lightning'} & sys.modules.keys())"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == []
 
 
-def test_files_are_short():
-    long = {path.name: n for path in PACKAGE.rglob("*.py") if (n := len(path.read_text().splitlines())) > 270}
+def test_only_the_configuration_knows_hydra():
+    knowing = {path.relative_to(PACKAGE).as_posix() for path in MODULES if {"hydra", "omegaconf"} & top_level(path)}
+    assert knowing == {"config/registration.py", "config/instantiate.py", "cli.py"}
+
+
+def test_files_are_short_and_no_two_have_one_name():
+    long = {path.name: n for path in MODULES if (n := len(path.read_text().splitlines())) > 260}
     assert not long
+    names = [path.name for path in MODULES if path.name != "__init__.py"]
+    assert sorted(names) == sorted(set(names))

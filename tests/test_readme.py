@@ -1,4 +1,4 @@
-"""Every command of the README is one that exists, with keys that exist."""
+"""Every command of the README and of docs/ is one that exists, with keys that exist."""
 
 import re
 import shlex
@@ -7,12 +7,13 @@ import pytest
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 
-from apot_lit.config import register
+from apot_lit.config.registration import register
 from tests.conftest import ROOT
 
-README = (ROOT / "README.md").read_text()
-BLOCKS = re.findall(r"```bash\n(.*?)```", README, re.DOTALL)
+DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+BLOCKS = [block for path in DOCUMENTS for block in re.findall(r"```bash\n(.*?)```", path.read_text(), re.DOTALL)]
 COMMANDS = [line.partition(" #")[0].strip() for block in BLOCKS for line in block.splitlines() if line.strip()]
+SCRIPTS = ("train.py", "evaluate.py", "benchmark.py", "report.py", "export.py")
 
 
 def script_calls():
@@ -21,13 +22,7 @@ def script_calls():
         if words[:2] == ["make", "train"]:
             arguments = "".join(word.removeprefix("ARGS=") for word in words if word.startswith("ARGS="))
             yield command, "train", shlex.split(arguments)
-        elif words[0].endswith("python") and words[1] in (
-            "train.py",
-            "evaluate.py",
-            "benchmark.py",
-            "report.py",
-            "export.py",
-        ):
+        elif words[0].endswith("python") and words[1] in SCRIPTS:
             yield (
                 command,
                 words[1].removesuffix(".py"),
@@ -60,6 +55,7 @@ def test_make_targets_exist():
             assert re.search(rf"^{words[1]}:", makefile, re.MULTILINE), command
 
 
-def test_files_named_in_the_readme_exist():
-    for path in re.findall(r"\]\((?!http|#)([^)#]+)", README):
-        assert (ROOT / path).exists(), path
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_files_named_in_documents_exist(document):
+    for path in re.findall(r"\]\((?!http|#)([^)#]+)", document.read_text()):
+        assert (document.parent / path).exists(), path

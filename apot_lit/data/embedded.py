@@ -29,25 +29,31 @@ SET_SIZES: dict[OfficialSet, int] = {"train": 60_000, "test": 10_000}
 
 _PREFIXES: dict[OfficialSet, str] = {"train": "train", "test": "t10k"}
 _CHUNK_BYTES = 1 << 16
+_MEMORY = 1 << 28  # of the decompressor: a header may ask for 4 GiB
+_HOW_TO_DOWNLOAD = (
+    "to download them there give data.download=true, or download=true to evaluate.py, export.py and report.py"
+)
 
 
-def load_idx_pair(directory: str | Path, split: OfficialSet) -> tuple[Tensor, Tensor]:
+def load_idx_pair(directory: str | Path, split: OfficialSet, download: bool = False) -> tuple[Tensor, Tensor]:
     """Loads one official set of MNIST, from the embedded files or else by torchvision.
 
     Each set is unpacked once per process: later calls return the same tensors, which must not be written to.
 
     Args:
         directory: Holds the four embedded `.xz` files. Where it holds none of them (an installed wheel, say), it is
-            the root given to `torchvision.datasets.MNIST`, which downloads the set there unless it did before.
+            the root given to `torchvision.datasets.MNIST`, which finds the set there if it was downloaded before.
         split: "train" (60,000 images) or "test" (10,000 images).
+        download: Whether torchvision may download the set to the directory.
 
     Returns:
         Images `[N, 1, 28, 28]`, uint8 pixels 0..255, and labels `[N]`, int64 digits 0..9, both on the CPU.
 
     Raises:
-        UserError: If a file is damaged or some of the four are missing, or if the download fails.
+        UserError: If a file is damaged or some of the four are missing, if there are none and no download was asked
+            for, or if the download fails.
     """
-    return _load(Path(directory).expanduser().resolve(), split)
+    return _load(Path(directory).expanduser().resolve(), split, download)
 
 
 def has_embedded_files(directory: str | Path) -> bool:
@@ -69,12 +75,15 @@ def has_embedded_files(directory: str | Path) -> bool:
     return not missing
 
 
-def read_verified(path: Path, expected_md5: str) -> bytes:
+def read_verified(path: Path, expected_md5: str, size: int) -> bytes:
     """Decompresses an xz file in memory and verifies what it holds.
+
+    No more than `size` bytes and one are ever unpacked, however many the file would give.
 
     Args:
         path: The `.xz` file.
         expected_md5: MD5 of the decompressed contents, in hexadecimal.
+        size: Their number of bytes.
 
     Returns:
         The decompressed contents.
@@ -86,7 +95,9 @@ def read_verified(path: Path, expected_md5: str) -> bytes:
         compressed = path.read_bytes()
     except OSError as error:
         raise UserError(f"{path}: cannot be read: {_one_line(error)}") from error
-    contents, damage = _decompress(compressed)
+    contents, damage = _decompress(compressed, size)
+    if len(contents) > size:
+        raise UserError(f"{path}: damaged file: expected {size} bytes, found more")
     found_md5 = hashlib.md5(contents, usedforsecurity=False).hexdigest()
     if damage:
         found = f"{found_md5} over the {len(contents)} bytes that could be decompressed ({damage})"
@@ -128,11 +139,11 @@ def parse_idx(contents: bytes) -> npt.NDArray[np.uint8]:
 
 
 @functools.lru_cache(maxsize=8)
-def _load(directory: Path, split: OfficialSet) -> tuple[Tensor, Tensor]:
+def _load(directory: Path, split: OfficialSet, download: bool) -> tuple[Tensor, Tensor]:
     if has_embedded_files(directory):
         images, labels = _read_embedded(directory, split)
     else:
-        images, labels = _download(directory, split)
+        images, labels = _read_by_torchvision(directory, split, download)
     size = SET_SIZES[split]
     if images.shape != (size, 28, 28) or labels.shape != (size,):
         raise UserError(
@@ -145,39 +156,51 @@ def _load(directory: Path, split: OfficialSet) -> tuple[Tensor, Tensor]:
 def _read_embedded(directory: Path, split: OfficialSet) -> tuple[Tensor, Tensor]:
     prefix = _PREFIXES[split]
     images, labels = (
-        torch.from_numpy(parse_idx(read_verified(directory / name, MD5_SUMS[name])))
-        for name in (f"{prefix}-images-idx3-ubyte.xz", f"{prefix}-labels-idx1-ubyte.xz")
+        torch.from_numpy(parse_idx(read_verified(directory / name, MD5_SUMS[name], header + elements)))
+        for name, header, elements in (
+            (f"{prefix}-images-idx3-ubyte.xz", 16, SET_SIZES[split] * 28 * 28),
+            (f"{prefix}-labels-idx1-ubyte.xz", 8, SET_SIZES[split]),
+        )
     )
     return images, labels
 
 
-def _download(directory: Path, split: OfficialSet) -> tuple[Tensor, Tensor]:
+def _read_by_torchvision(directory: Path, split: OfficialSet, download: bool) -> tuple[Tensor, Tensor]:
+    missing = f"{directory}: holds no MNIST files (looked for {', '.join(MD5_SUMS)})"
+    if not download and not (directory / "MNIST").is_dir():
+        raise UserError(f"{missing}; {_HOW_TO_DOWNLOAD}")
     try:
         # Imported here because it is slow to import and seldom needed.
         from torchvision import datasets
 
-        dataset: Any = datasets.MNIST(root=str(directory), train=split == "train", download=True)
+        dataset: Any = datasets.MNIST(root=str(directory), train=split == "train", download=download)
     except Exception as error:  # whatever goes wrong (network, disk, permissions), the user needs one line
-        raise UserError(
-            f"{directory}: holds no MNIST files (looked for {', '.join(MD5_SUMS)}),"
-            f" and their download failed: {_one_line(error)}"
-        ) from error
+        if not download:
+            raise UserError(
+                f"{directory}/MNIST: an incomplete download: {_one_line(error)}; {_HOW_TO_DOWNLOAD}"
+            ) from error
+        raise UserError(f"{missing}, and their download failed: {_one_line(error)}") from error
     return dataset.data, dataset.targets
 
 
-def _decompress(compressed: bytes) -> tuple[bytes, str | None]:
-    """Returns what could be decompressed, and what stopped it (None for an intact file)."""
-    decompressor = lzma.LZMADecompressor(lzma.FORMAT_XZ)
-    parts = []
+def _decompress(compressed: bytes, size: int) -> tuple[bytes, str | None]:
+    """Returns what could be decompressed, at most one byte more than `size`, and what stopped it (None: its end)."""
+    decompressor = lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=_MEMORY)
+    contents = bytearray()
+    start = 0
     try:
         # In chunks, so that the part ahead of the damage is kept.
-        for start in range(0, len(compressed), _CHUNK_BYTES):
-            if decompressor.eof:
-                break
-            parts.append(decompressor.decompress(compressed[start : start + _CHUNK_BYTES]))
+        while not decompressor.eof and len(contents) <= size:
+            chunk = b""
+            if decompressor.needs_input:
+                chunk = compressed[start : start + _CHUNK_BYTES]
+                start += _CHUNK_BYTES
+                if not chunk:
+                    return bytes(contents), "cut short"
+            contents += decompressor.decompress(chunk, min(_CHUNK_BYTES, size + 1 - len(contents)))
     except lzma.LZMAError as error:
-        return b"".join(parts), _one_line(error)
-    return b"".join(parts), None if decompressor.eof else "cut short"
+        return bytes(contents), _one_line(error)
+    return bytes(contents), None
 
 
 def _one_line(error: BaseException) -> str:

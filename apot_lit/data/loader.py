@@ -7,7 +7,6 @@ import torch
 from torch import Tensor
 
 from apot_lit.data.augment import Augmentation
-from apot_lit.models.normalisation import Normalisation
 
 _SHUFFLE_STREAM, _AUGMENT_STREAM = 0, 1
 
@@ -29,7 +28,6 @@ class BatchLoader:
         labels: int64 labels `[N]` on the same device.
         indices: int64 positions `[M]` of the images to use, on the same device.
         batch_size: Images per batch on each rank, at least 1; the last batch may be smaller.
-        normalisation: Applied to every batch.
         train: Whether to shuffle; otherwise the images come in the order of `indices`.
         augmentation: Applied to every batch; only in training.
         seed: From 0 to 2**32 - 1.
@@ -38,7 +36,7 @@ class BatchLoader:
         world_size: Number of processes.
 
     Yields:
-        Pairs of normalised float32 images `[B, 1, H, W]` and int64 labels `[B]`.
+        Pairs of uint8 images `[B, 1, H, W]` and int64 labels `[B]`.
     """
 
     def __init__(
@@ -47,7 +45,6 @@ class BatchLoader:
         labels: Tensor,
         indices: Tensor,
         batch_size: int,
-        normalisation: Normalisation,
         *,
         train: bool = False,
         augmentation: Augmentation = Augmentation(),  # noqa: B008 - immutable
@@ -60,7 +57,6 @@ class BatchLoader:
         self.labels = labels
         self.indices = indices
         self.batch_size = batch_size
-        self.normalisation = normalisation
         self.train = train
         self.augmentation = augmentation
         self.seed = seed
@@ -96,7 +92,7 @@ class BatchLoader:
                 # Seeded by batch, so that resuming within an epoch needs no replay.
                 images = self.augmentation(images, self._generator(_AUGMENT_STREAM, epoch, self.rank, batch))
             self._position = {"epoch": epoch, "batch": batch + 1}
-            yield self.normalisation(images), self.labels[picked]
+            yield images, self.labels[picked]
 
     def state_dict(self) -> dict[str, int]:
         """Returns the epoch and the number of its batches taken so far, for a checkpoint."""

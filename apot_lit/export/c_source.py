@@ -29,6 +29,7 @@ from apot_lit.export.terms import Terms, terms_of_codes
 from apot_lit.export.workspace import plan_workspace
 
 RUNTIME_FILES = ("apot_runtime.h", "apot_runtime.c", "main.c")
+C_FILES = ("network.h", "network.c", *RUNTIME_FILES)
 MAX_TERMS = 4
 _PER_LINE = 24
 

@@ -13,12 +13,13 @@ from torch import Tensor, nn
 
 from apot_lit.errors import UserError
 from apot_lit.export.c_source import RUNTIME_FILES
+from apot_lit.export.onnx_checksum import check_checksum
 from apot_lit.export.packed import load_packed
 from apot_lit.export.shapes import Shape, infer_shapes
 from apot_lit.export.steps import INPUT, Convolution, Linear, Quantize, Step
 from apot_lit.export.verify import act_quantizers
 from apot_lit.quant.convert import quant_layers
-from apot_lit.quant.native import find_c_compiler
+from apot_lit.quant.cpu.library import find_c_compiler
 from apot_lit.quant.quantizers import Codes
 
 Array = npt.NDArray[Any]
@@ -33,7 +34,7 @@ class OnnxEngine:
         threads: of onnxruntime, None for its default.
 
     Raises:
-        UserError: if the file is missing or damaged.
+        UserError: if the file is missing, damaged, or does not fit the checksum that is in it.
     """
 
     def __init__(self, path: Path, steps: Sequence[Step], threads: int | None = None) -> None:
@@ -45,6 +46,7 @@ class OnnxEngine:
         self.quantized = [step for step in steps if isinstance(step, Quantize)]
         try:
             model = onnx.load(path)
+            check_checksum(model)
             onnx.checker.check_model(model)
             self._session = self._open(model)
             outputs = [
@@ -101,11 +103,11 @@ class CEngine:
         self.sizes = [(s.layer, int(np.prod(shapes[s.output]))) for s in steps if isinstance(s, Quantize)]
         compiler = find_c_compiler()
         if compiler is None:
-            raise UserError(f"{directory}: can't be verified, no C compiler was found (cc or $CC)")
+            raise UserError("C source can't be verified: no C compiler was found (cc or $CC)")
         self._scratch = tempfile.TemporaryDirectory()
         self.program = Path(self._scratch.name) / "network"
         sources = [str(directory / name) for name in ("network.c", *RUNTIME_FILES) if name.endswith(".c")]
-        command = [compiler, "-std=c99", "-O3", "-ffp-contract=off", *sources, "-o", str(self.program)]
+        command = [compiler, "-O3", *sources, "-o", str(self.program)]
         done = subprocess.run(command, capture_output=True, text=True)
         if done.returncode:
             first = (done.stderr.strip().splitlines() or ["no message"])[0]
@@ -142,12 +144,10 @@ class PackedEngine:
     Args:
         path: the file.
         network: a network of the same shape to fill, if it is not one of `apot_lit.models`.
-        normalise: from pixels to the network's input.
     """
 
-    def __init__(self, path: Path, normalise: Any, network: nn.Module | None = None) -> None:
+    def __init__(self, path: Path, network: nn.Module | None = None) -> None:
         self.network = load_packed(path, network)
-        self.normalise = normalise
 
     def weights(self) -> Mapping[str, Array]:
         """See `Engine`."""
@@ -158,7 +158,7 @@ class PackedEngine:
     def logits(self, pixels: Array) -> Array:
         """See `Engine`."""
         with torch.no_grad():
-            logits: Tensor = self.network(self.normalise(torch.from_numpy(pixels)))
+            logits: Tensor = self.network(torch.from_numpy(pixels))
         return logits.numpy()
 
     def codes(self, pixels: Array) -> tuple[Array, Mapping[str, Array]]:

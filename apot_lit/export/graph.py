@@ -26,34 +26,45 @@ from apot_lit.export.steps import (
     Relu,
     Step,
 )
-from apot_lit.models.normalisation import Normalisation
+from apot_lit.models.input import PixelInput
+from apot_lit.quant.absorb import AbsorbedReLU
 from apot_lit.quant.layers import QuantConv2d, QuantLayer, QuantLinear
 from apot_lit.quant.levels import LevelSet
 from apot_lit.quant.quantizers import (
     ActivationQuantizer,
     FloatPassthrough,
-    InputGrid,
+    InputCodes,
     WeightQuantizer,
 )
 
 MAX_ACT_CODE, MAX_WEIGHT_CODE = 255, 127
-_LEAVES = (QuantConv2d, QuantLinear, nn.Conv2d, nn.Linear, nn.BatchNorm2d, nn.ReLU, nn.MaxPool2d, nn.AdaptiveAvgPool2d)
-_NOTHING = (nn.Identity, nn.Dropout)
+_LEAVES = (
+    PixelInput,
+    QuantConv2d,
+    QuantLinear,
+    nn.Conv2d,
+    nn.Linear,
+    nn.BatchNorm2d,
+    nn.ReLU,
+    nn.MaxPool2d,
+    nn.AdaptiveAvgPool2d,
+)
+_NOTHING = (nn.Identity, nn.Dropout, AbsorbedReLU)
 
 
-def build_steps(network: nn.Module, pixels: Normalisation) -> list[Step]:
+def build_steps(network: nn.Module) -> list[Step]:
     """Lists the operations of a network in evaluation mode, in an order in which they can be computed.
 
     Args:
         network: a model of convolutions, linear layers, batch norms, ReLU, max and global average pooling, sums and
-            flattening, quantised or not; its control flow must not depend on the input.
-        pixels: what the network was trained on.
+            flattening, quantised or not, that begins with a `PixelInput`; control flow must not depend on the input.
 
     Raises:
-        UserError: naming the first layer or operation that can't be exported, or codes that don't fit into 8 bits.
+        UserError: naming the first layer or operation that can't be exported, codes that don't fit into 8 bits, or a
+            network that does not say what its pixels stand for.
     """
     graph = _Tracer().trace(network)
-    builder = _Builder(network, pixels)
+    builder = _Builder(network)
     for node in graph.nodes:
         builder.visit(node)
     return builder.steps
@@ -65,9 +76,14 @@ class _Tracer(fx.Tracer):
 
 
 class _Builder:
-    def __init__(self, network: nn.Module, pixels: Normalisation) -> None:
+    def __init__(self, network: nn.Module) -> None:
         self.modules = dict(network.named_modules())
-        self.pixels = pixels
+        inputs = [module for module in self.modules.values() if isinstance(module, PixelInput)]
+        if len(inputs) != 1:
+            raise UserError(
+                f"the network: needs one PixelInput, which says what its pixels stand for, has {len(inputs)}"
+            )
+        self.pixels = inputs[0]
         self.steps: list[Step] = []
         self.values: dict[fx.Node, str] = {}
 
@@ -87,7 +103,7 @@ class _Builder:
     def _module(self, node: fx.Node, module: nn.Module) -> None:
         layer, (source, *_) = str(node.target), node.args
         assert isinstance(source, fx.Node)
-        if isinstance(module, _NOTHING):
+        if isinstance(module, (PixelInput, *_NOTHING)):
             self.values[node] = self.values[source]
         elif isinstance(module, QuantConv2d | nn.Conv2d):
             self._convolution(node, module, layer, source)
@@ -163,9 +179,9 @@ class _Builder:
     ) -> tuple[str, float | None, bool, int]:
         """What a convolution reads: name, scale, whether it is integers, and their zero point."""
         quantizer = module.act_quantizer if isinstance(module, QuantConv2d) else FloatPassthrough()
-        on_grid = isinstance(quantizer, InputGrid) and self.values[source] == INPUT and weight.dtype == np.int8
-        if on_grid and self.pixels.zero_point is not None:
-            return INPUT, self.pixels.scale, True, self.pixels.zero_point
+        in_pixels = isinstance(quantizer, InputCodes) and self.pixels.multiplier == 1
+        if in_pixels and self.values[source] == INPUT and weight.dtype == np.int8:
+            return INPUT, _float32(self.pixels.step), True, int(self.pixels.offset)
         if isinstance(quantizer, ActivationQuantizer):
             if quantizer.unit > MAX_ACT_CODE:
                 raise UserError(
@@ -186,7 +202,8 @@ class _Builder:
         if self.values[source] != INPUT:
             return self.values[source]
         if not any(isinstance(step, Normalize) for step in self.steps):
-            self.steps.append(Normalize("normalized", (INPUT,), self.pixels.offset, self.pixels.scale))
+            offset, scale = self.pixels.offset / self.pixels.multiplier, _float32(1 / (255 * self.pixels.std))
+            self.steps.append(Normalize("normalized", (INPUT,), offset, scale))
         return "normalized"
 
     def _add(self, node: fx.Node, kind: Callable[..., Step], *sources: Any, **attributes: Any) -> None:
@@ -221,6 +238,10 @@ def _affine(norm: nn.BatchNorm2d, layer: str) -> tuple[Floats, Floats]:
     factor = factor if weight is None else factor * weight
     offset = (0 if bias is None else bias) - _array(norm.running_mean) * factor
     return factor.astype(np.float32), np.asarray(offset, dtype=np.float32)
+
+
+def _float32(value: float | None) -> float:
+    return float(np.float32(value))
 
 
 def _array(tensor: torch.Tensor | None) -> Any:

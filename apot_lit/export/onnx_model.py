@@ -10,6 +10,7 @@ import numpy.typing as npt
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from apot_lit.export.onnx_checksum import add_checksum
 from apot_lit.export.steps import (
     INPUT,
     Add,
@@ -43,7 +44,7 @@ def build_onnx(
     Args:
         steps: from `build_steps`.
         input_shape: C, H and W.
-        metadata: kept in the model, as JSON where it is not text.
+        metadata: kept in the model, as JSON where it is not text; a checksum over the whole model is added.
 
     Returns:
         A model that passes ``onnx.checker`` with full shape inference.
@@ -62,6 +63,7 @@ def build_onnx(
     helper.set_model_props(
         model, {key: value if isinstance(value, str) else json.dumps(value) for key, value in metadata.items()}
     )
+    add_checksum(model)
     onnx.checker.check_model(model, full_check=True)
     return model
 

@@ -5,7 +5,8 @@ Tensors have the names of the network's state, but for a quantised layer's ``wei
 zeros. A code of a layer with a learned threshold has the index of its magnitude among the level set's in its low bits
 and the sign in its highest; a code of the first and last layers is a two's complement number (at 8 bits an int8 tensor
 of the weight's shape), and ``weight_largest`` is what their scale is made of. The metadata has ``format``,
-``version``, ``config`` (JSON) and ``layers`` (JSON: shape and quantisers of every layer).
+``version``, ``config`` (JSON), ``layers`` (JSON: shape and quantisers of every layer) and ``checksum``, which older
+files lack: `apot_lit.runs.checksum` of ``[metadata, tensors]``, both sorted by name, the metadata without it.
 """
 
 import copy
@@ -21,14 +22,17 @@ import torch
 from torch import Tensor, nn
 
 from apot_lit.errors import UserError
-from apot_lit.models import ResNet
-from apot_lit.models.normalisation import Normalisation
-from apot_lit.quant import MaxWeightQuantizer, QuantSpec, WeightQuantizer, quant_layers, quantize_model
+from apot_lit.models.build import build_network
+from apot_lit.models.input import PixelInput
+from apot_lit.quant import MaxWeightQuantizer, WeightQuantizer, quant_layers
 from apot_lit.quant.layers import QuantLayer
-from apot_lit.quant.quantizers import Codes, FloatPassthrough
+from apot_lit.quant.quantizers import Codes, FloatPassthrough, InputCodes
+from apot_lit.runs.checksum import checksum
+from apot_lit.runs.files import replacing
 
 FORMAT, VERSION = "apot_lit.packed", "1"
 _CODES, _LARGEST = ".weight_codes", ".weight_largest"
+_CHECKSUM = "checksum"
 
 
 class StoredCodes(nn.Module):
@@ -97,7 +101,9 @@ def save_packed(network: nn.Module, config: Mapping[str, Any], path: str | Path)
         if isinstance(quantizer, MaxWeightQuantizer):
             tensors[name + _LARGEST] = (layer.weight.abs() if quantizer.magnitude else layer.weight).amax().float()
     texts = {"config": json.dumps(config), "layers": json.dumps(_kinds(network))}
-    Path(path).write_bytes(save(tensors, {"format": FORMAT, "version": VERSION, **texts}))
+    metadata = {"format": FORMAT, "version": VERSION, **texts}
+    with replacing(Path(path)) as file:
+        file.write(save(tensors, {**metadata, _CHECKSUM: _checksum(metadata, tensors)}))
 
 
 @torch.no_grad()
@@ -113,13 +119,13 @@ def load_packed(path: str | Path, network: nn.Module | None = None) -> nn.Module
         The network on the CPU in evaluation mode: its logits are, bit for bit, those of the one that was saved.
 
     Raises:
-        UserError: if the file is missing, of another format, damaged, or does not fit the network.
+        UserError: if the file is missing, of another format, damaged, or does not fit its checksum or the network.
     """
     metadata, tensors = _read(path)
     try:
         kinds = dict(json.loads(metadata["layers"]))
         network = _build(json.loads(metadata["config"])) if network is None else copy.deepcopy(network).cpu()
-    except (KeyError, TypeError, ValueError, ZeroDivisionError) as error:
+    except (KeyError, TypeError, ValueError, UserError) as error:
         raise UserError(f"{path}: its configuration describes no network ({type(error).__name__}: {error})") from error
     layers = _packed_layers(network)
     ours, theirs = _kinds(network) | _shapes(_blank_tensors(network, layers)), kinds | _shapes(tensors)
@@ -186,9 +192,13 @@ def _indices(name: str, codes: Tensor, quantizer: Any) -> npt.NDArray[Any]:
 def _kinds(network: nn.Module) -> dict[str, Any]:
     """What a reader must know, and a network to fill must agree in, of every quantised layer."""
     kinds = {}
+    # Version 1 of the format writes whole pixels down as a grid of a step, and other inputs of a first layer as floats.
+    steps = [module.step for module in network.modules() if isinstance(module, PixelInput) and module.multiplier == 1]
     for name, layer in quant_layers(network):
         weight, act = (re.sub(", alpha=[^,)]*", "", repr(q)) for q in (layer.weight_quantizer, layer.act_quantizer))
-        step = getattr(layer.act_quantizer, "step", None)
+        step = steps[0] if steps and isinstance(layer.act_quantizer, InputCodes) else None
+        if isinstance(layer.act_quantizer, InputCodes):
+            act = repr(FloatPassthrough()) if step is None else f"InputGrid(step={step:.6g})"
         kinds[name] = {"shape": [*layer.weight.shape], "weight": weight, "act": act, "step": step}
     return kinds
 
@@ -210,12 +220,16 @@ def _read(path: str | Path) -> tuple[dict[str, str], dict[str, Tensor]]:
         raise UserError(f"{path}: is damaged or not a safetensors file ({str(error).partition(chr(10))[0]})") from error
     if (found := (metadata.get("format"), metadata.get("version"))) != (FORMAT, VERSION):
         raise UserError(f"{path}: is of format {found[0]}, version {found[1]}, not {FORMAT}, version {VERSION}")
+    if metadata.pop(_CHECKSUM, None) not in (None, _checksum(metadata, tensors)):
+        raise UserError(f"{path}: does not fit its checksum; it was changed or damaged after it was written")
     return metadata, tensors
+
+
+def _checksum(metadata: Mapping[str, str], tensors: Mapping[str, Tensor]) -> str:
+    return checksum([dict(sorted(metadata.items())), dict(sorted(tensors.items()))])
 
 
 def _build(config: Mapping[str, Any]) -> nn.Module:
     """The network of a configuration, without weights that mean anything; random numbers are left as they are."""
-    input_step = Normalisation(config["data"]["mean"], config["data"]["std"]).step
     with torch.random.fork_rng(devices=[]):
-        network = ResNet(**config["model"])
-        return quantize_model(network, QuantSpec(**config["quant"]), input_step)
+        return build_network(config)

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from apot_lit.errors import UserError
+from apot_lit.errors import UserError, user_values
 from apot_lit.models import ARCHITECTURES, ResNet
 
 MEAN, STD = 0.131, 0.308  # the reference normalises pixels with these
@@ -73,7 +73,7 @@ def reference_config(
     if quantised == (bit == 32):
         has = "has clipping thresholds" if quantised else "has no clipping thresholds"
         raise UserError(f"{where}: the file {has}, which does not fit quant.bit={bit}; {bits} would")
-    with torch.device("meta"):
+    with torch.device("meta"), user_values("model"):
         network = ResNet(**model)
     mismatch = _first_mismatch(network, state)
     if mismatch is not None:
@@ -89,7 +89,7 @@ def reference_config(
 def fitting_options(state: Mapping[str, Tensor]) -> str | None:
     """Returns the options of a network that has exactly these weights, such as ``model=resnet10``, or None."""
     first = state.get("conv1.weight")
-    if first is None:
+    if first is None or first.dim() != 4 or len(first) == 0:
         return None
     width = first.shape[0]
     stem = "reference" if first.shape[-1] == 7 else "small"

@@ -1,9 +1,14 @@
-"""Float ResNets for 28x28 grey-scale images, built from torchvision's blocks; they know nothing of quantisation."""
+"""Float ResNets for 28x28 grey-scale images, built from torchvision's blocks; they know nothing of quantisation.
 
-from typing import ClassVar, Literal
+Every ReLU is a module of its own, so that quantisation can leave out those that it makes superfluous.
+"""
+
+from typing import ClassVar, Literal, get_args
 
 from torch import Tensor, nn
 from torchvision.models import resnet
+
+from apot_lit.quant.ranges import Integer, Number, OneOf, Range, check, or_null
 
 Stem = Literal["reference", "small"]
 
@@ -12,12 +17,10 @@ class BasicBlock(resnet.BasicBlock):
     """torchvision's basic block with a module of its own for each ReLU.
 
     Attributes:
-        feeds: names of inner ReLUs, each with the only layer that reads its output.
         last_norm: name of the batch norm that the shortcut is added to.
         residual_gamma: its usual initial weight.
     """
 
-    feeds: ClassVar = {"relu1": "conv2"}
     last_norm: ClassVar = "bn2"
     residual_gamma: ClassVar = 1.0
 
@@ -36,12 +39,10 @@ class Bottleneck(resnet.Bottleneck):
     """torchvision's bottleneck with a module of its own for each ReLU.
 
     Attributes:
-        feeds: names of inner ReLUs, each with the only layer that reads its output.
         last_norm: name of the batch norm that the shortcut is added to.
         residual_gamma: its usual initial weight; from 1, gradients are too large to start with a rate of 0.1.
     """
 
-    feeds: ClassVar = {"relu1": "conv2", "relu2": "conv3"}
     last_norm: ClassVar = "bn3"
     residual_gamma: ClassVar = 0.1
 
@@ -67,6 +68,12 @@ ARCHITECTURES: dict[str, tuple[type[BasicBlock | Bottleneck], tuple[int, int, in
     "resnet101": (Bottleneck, (3, 4, 23, 3)),
     "resnet152": (Bottleneck, (3, 8, 36, 3)),
 }
+RANGES: dict[str, Range] = {
+    "name": OneOf(tuple(ARCHITECTURES)),
+    "stem": OneOf(get_args(Stem)),
+    "width": Integer(1, 512),
+    "residual_gamma": or_null(Number(0, 1)),
+}
 
 
 class ResNet(nn.Module):
@@ -78,18 +85,19 @@ class ResNet(nn.Module):
         name: a key of `ARCHITECTURES`.
         stem: ``"reference"``: 7x7 convolution of stride 2 and 3x3 max-pool of stride 2; ``"small"``: 3x3
             convolution of stride 1, no pool.
-        width: channels of the stem and the first stage.
+        width: channels of the stem and the first stage, from 1 to 512.
         num_classes: number of logits.
         residual_gamma: initial weight of the last batch norm of each block, from 0 to 1; None: 1 in basic blocks, 0.1
             in bottleneck blocks. At 0 (Goyal et al., "Accurate, Large Minibatch SGD", 2017, section 5.1) the strided
             shortcuts alone would decide: they see one corner of the image, which is blank in most digits, and batch
             norms divide by a deviation of 0.
+        input: what the network begins with, such as `PixelInput`; None: the first convolution reads what it is given.
 
     Shape:
-        images ``[N, 1, H, W]`` to logits ``[N, num_classes]``.
+        images ``[N, 1, H, W]``, those that `input` takes, to logits ``[N, num_classes]``.
 
     Raises:
-        ValueError: for an unknown name or stem or a width below 1; one line that begins with the argument.
+        ValueError: for a value that is not allowed; one line that begins with the argument.
 
     Examples:
         >>> sum(p.numel() for p in ResNet("resnet10").parameters())
@@ -108,23 +116,20 @@ class ResNet(nn.Module):
         width: int = 16,
         num_classes: int = 10,
         residual_gamma: float | None = None,
+        input: nn.Module | None = None,
     ) -> None:
         super().__init__()
-        if name not in ARCHITECTURES:
-            raise ValueError(f"name={name}: must be one of {', '.join(ARCHITECTURES)}")
-        if width < 1:
-            raise ValueError(f"width={width}: must be at least 1")
-        if residual_gamma is not None and not 0 <= residual_gamma <= 1:
-            raise ValueError(f"residual_gamma={residual_gamma}: must be from 0 to 1")
+        given = {"name": name, "stem": stem, "width": width, "residual_gamma": residual_gamma}
+        for argument, value in given.items():
+            check(argument, value, RANGES[argument])
         block, depths = ARCHITECTURES[name]
+        self.input = nn.Identity() if input is None else input
         if stem == "reference":
             self.conv1 = nn.Conv2d(1, width, 7, stride=2, padding=3, bias=False)
             self.maxpool: nn.Module = nn.MaxPool2d(3, stride=2, padding=1)
-        elif stem == "small":
+        else:
             self.conv1 = nn.Conv2d(1, width, 3, stride=1, padding=1, bias=False)
             self.maxpool = nn.Identity()
-        else:
-            raise ValueError(f"stem={stem}: must be reference or small")
         self.bn1 = nn.BatchNorm2d(width)
         self.relu = nn.ReLU(inplace=True)
         channels = width
@@ -147,7 +152,7 @@ class ResNet(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Returns the logits."""
-        x = self.maxpool(self.relu(self.bn1(self.conv1(x))))
+        x = self.maxpool(self.relu(self.bn1(self.conv1(self.input(x)))))
         x = self.layer4(self.layer3(self.layer2(self.layer1(x))))
         logits: Tensor = self.fc(self.avgpool(x).flatten(1))
         return logits

@@ -6,12 +6,14 @@ from typing import Any
 
 from torch import nn
 
+from apot_lit.quant.absorb import AbsorbedReLU, absorbable_relus
 from apot_lit.quant.layers import QuantConv2d, QuantLayer, QuantLinear
 from apot_lit.quant.quantizers import (
     ActivationQuantizer,
     FloatPassthrough,
-    InputGrid,
+    InputCodes,
     MaxWeightQuantizer,
+    NetworkInput,
     WeightQuantizer,
 )
 from apot_lit.quant.spec import FULL_PRECISION, QuantSpec
@@ -19,21 +21,19 @@ from apot_lit.quant.spec import FULL_PRECISION, QuantSpec
 _QUANTIZED = {nn.Conv2d: QuantConv2d, nn.Linear: QuantLinear}
 
 
-def quantize_model(model: nn.Module, spec: QuantSpec, input_step: float | None = None) -> nn.Module:
+def quantize_model(model: nn.Module, spec: QuantSpec) -> nn.Module:
     """Returns a copy of `model` with every Conv2d and Linear layer quantised as `spec` says.
 
     The first and the last of these layers, in order of registration, keep 8-bit (``spec.first_bit``,
-    ``spec.last_bit``) uniform weights and an unquantised input; all others quantise weight and own input. Inputs are
-    taken as unsigned: values below 0 are clipped, as after a ReLU; a block that tells in ``feeds`` which of its ReLUs
-    feed one layer alone loses those that this makes superfluous. Parameters are copied, never re-initialised.
-    Quantisation happens in the layers' forward: code that reads ``layer.weight`` past it, as the fast path of
-    `torch.nn.TransformerEncoderLayer` in evaluation does, computes in full precision.
+    ``spec.last_bit``) uniform weights and an unquantised input; all others quantise weight and own input. Where the
+    model has a `NetworkInput` with a step, the first layer computes on its integers. Inputs are taken as unsigned:
+    values below 0 are clipped, as after a ReLU; ReLUs that this makes superfluous are left out. Parameters are copied,
+    never re-initialised. Quantisation happens in the layers' forward: code that reads ``layer.weight`` past it, as the
+    fast path of `torch.nn.TransformerEncoderLayer` in evaluation does, computes in full precision.
 
     Args:
         model: any module; layers of exactly these two classes are replaced, at any depth.
         spec: what to quantise; with ``bit=32`` the copy is the float model itself.
-        input_step: if the model's input lies on an integer grid of this step, the first layer computes on these
-            integers (see `InputGrid`).
 
     Raises:
         ValueError: if the model is quantised already, or has no layer to quantise.
@@ -51,16 +51,18 @@ def quantize_model(model: nn.Module, spec: QuantSpec, input_step: float | None =
     layers = [module for module in model.modules() if type(module) in _QUANTIZED]
     if not layers:
         raise ValueError("the model has no Conv2d or Linear layer to quantise")
+    inputs = [module for module in model.modules() if isinstance(module, NetworkInput) and module.step is not None]
+    for network_input in inputs:
+        network_input.gives_codes = True
     replacements: dict[nn.Module, nn.Module] = {}
     for layer in layers:
-        weight_quantizer, act_quantizer = _quantizers(layer, layers, spec, input_step)
+        weight_quantizer, act_quantizer = _quantizers(layer, layers, spec, inputs)
         quantized: Any = _QUANTIZED[type(layer)]
         replacements[layer] = quantized.from_float(layer, weight_quantizer, act_quantizer)
-    model = _replace(model, lambda module: replacements.get(module, module))
-    for block, relu, layer in _fed_layers(model):
-        if isinstance(layer.act_quantizer, ActivationQuantizer):  # clips at 0 itself, with the same gradient
-            setattr(block, relu, nn.Identity())
-    return model
+    clipping = {old for old, new in replacements.items() if isinstance(new.act_quantizer, ActivationQuantizer)}
+    for relu in absorbable_relus(model, clipping):
+        replacements[relu] = AbsorbedReLU(relu.inplace).train(relu.training)
+    return _replace(model, lambda module: replacements.get(module, module))
 
 
 def dequantize_model(model: nn.Module) -> nn.Module:
@@ -68,10 +70,17 @@ def dequantize_model(model: nn.Module) -> nn.Module:
 
     The inverse of `quantize_model` up to the clipping thresholds, which are dropped.
     """
-    model = copy.deepcopy(model)
-    for block, relu, _ in _fed_layers(model):
-        setattr(block, relu, nn.ReLU(inplace=True))
-    return _replace(model, lambda module: module.to_float() if isinstance(module, QuantLayer) else module)
+
+    def to_float(module: nn.Module) -> nn.Module:
+        if isinstance(module, QuantLayer):
+            return module.to_float()
+        if isinstance(module, AbsorbedReLU):
+            return nn.ReLU(module.inplace).train(module.training)
+        if isinstance(module, NetworkInput):
+            module.gives_codes = False
+        return module
+
+    return _replace(copy.deepcopy(model), to_float)
 
 
 def quant_layers(model: nn.Module) -> Iterator[tuple[str, QuantLayer]]:
@@ -100,20 +109,11 @@ def clipping_thresholds(model: nn.Module) -> dict[str, dict[str, float]]:
     return thresholds
 
 
-def _fed_layers(model: nn.Module) -> Iterator[tuple[nn.Module, str, QuantLayer]]:
-    """Blocks, the names of their ReLUs that one quantised layer alone reads, and that layer."""
-    for block in model.modules():
-        for relu, layer in getattr(block, "feeds", {}).items():
-            if isinstance(getattr(block, layer), QuantLayer):
-                yield block, relu, getattr(block, layer)
-
-
 def _quantizers(
-    layer: nn.Module, layers: list[nn.Module], spec: QuantSpec, input_step: float | None
+    layer: nn.Module, layers: list[nn.Module], spec: QuantSpec, inputs: list[NetworkInput]
 ) -> tuple[nn.Module, nn.Module]:
     if layer is layers[0]:
-        act_quantizer = FloatPassthrough() if input_step is None else InputGrid(input_step)
-        return _edge_quantizer(spec.first_bit, spec), act_quantizer
+        return _edge_quantizer(spec.first_bit, spec), InputCodes(inputs[0].bit) if inputs else FloatPassthrough()
     if layer is layers[-1]:
         return _edge_quantizer(spec.last_bit, spec), FloatPassthrough()
     weight_levels, act_levels = spec.weight_levels(), spec.act_levels()

@@ -1,13 +1,15 @@
 """Quantisers: modules that own a clipping threshold and turn tensors into codes and a scale."""
 
+import math
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from apot_lit.quant.alpha import Scalar, positive_alpha, scalar
-from apot_lit.quant.functional import half_grid_table, projection_unit, quantize_codes, round_codes
+from apot_lit.quant.functional import quantize_codes, round_codes
 from apot_lit.quant.levels import LevelSet
+from apot_lit.quant.projection import half_grid_table, projection_unit
 
 _SMALLEST = 1e-30
 
@@ -63,6 +65,16 @@ class _ClippingQuantizer(nn.Module):
     def bit(self) -> int:
         """Bit width, the sign of weights included."""
         return self.levels.bits + int(self.signed)
+
+    @property
+    def largest_code(self) -> float | None:
+        """Largest magnitude of a code; None where codes are the levels themselves, no whole numbers."""
+        return self.unit if self.unit == self.levels.denominator else None
+
+    @property
+    def significant_bits(self) -> int:
+        """Bits between the first and the last 1 of a code, of the code with most."""
+        return max((code // (code & -code)).bit_length() for code in self.levels.codes if code)
 
     def extra_repr(self) -> str:
         """Bit width, scheme and threshold for ``repr(model)``."""
@@ -154,6 +166,16 @@ class MaxWeightQuantizer(nn.Module):
         self.magnitude = magnitude
         self.unit = 2 ** (bit - 1) - 1
 
+    @property
+    def largest_code(self) -> float:
+        """Largest magnitude of a code."""
+        return self.unit if self.magnitude else math.inf
+
+    @property
+    def significant_bits(self) -> float:
+        """Bits of the largest code."""
+        return self.bit - 1 if self.magnitude else math.inf
+
     def forward(self, weight: Tensor) -> Codes:
         """Returns integer codes and their scale ``s / m``."""
         magnitudes = weight.detach().float()
@@ -171,21 +193,48 @@ class MaxWeightQuantizer(nn.Module):
         return f"bit={self.bit}, scheme=uniform, scale={'max|w|' if self.magnitude else 'max(w)'}"
 
 
-class InputGrid(nn.Module):
-    """Reads an input whose values lie on a known integer grid, as normalised uint8 pixels do, as integers.
+class NetworkInput(nn.Module):
+    """Base of what a network begins with: it turns what the network is given into integers of a known step.
 
-    Args:
-        step: the value of one integer step, e.g. ``1 / (255 * std)``.
+    A float first layer reads ``integers * step``; for a quantised one `quantize_model` sets `gives_codes`, and it reads
+    the integers themselves. The input must go to the first layer and to nothing else.
+
+    Attributes:
+        step: value of one integer, None where there are none and the first layer reads floats in any case.
+        bit: bits of the integers, zero point not subtracted; 32 where there are none.
+        gives_codes: whether `forward` returns `Codes` rather than a tensor.
     """
 
-    def __init__(self, step: float) -> None:
-        super().__init__()
-        self.step = step
+    step: float | None
+    bit: int
+    gives_codes = False
 
-    def forward(self, x: Tensor) -> Codes:
-        """Returns the integers ``x / step`` and the step."""
-        return Codes(round_codes(x, self.step), self.step)
+
+class InputCodes(nn.Module):
+    """Stands before a first layer that reads the integers of a `NetworkInput`.
+
+    Args:
+        bit: bits of these integers.
+    """
+
+    def __init__(self, bit: int) -> None:
+        super().__init__()
+        self.bit = bit
+
+    @property
+    def largest_code(self) -> float:
+        """A bound on the magnitude of an integer."""
+        return 2**self.bit - 1
+
+    @property
+    def significant_bits(self) -> int:
+        """Bits of the largest integer."""
+        return self.bit
+
+    def forward(self, codes: Codes) -> Codes:
+        """Returns what it is given."""
+        return codes
 
     def extra_repr(self) -> str:
-        """The step for ``repr(model)``."""
-        return f"step={self.step:.6g}"
+        """Bits for ``repr(model)``."""
+        return f"bit={self.bit}"

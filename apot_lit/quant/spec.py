@@ -3,12 +3,14 @@
 from dataclasses import dataclass
 
 from apot_lit.quant.levels import LevelSet, Scheme, level_set
+from apot_lit.quant.ranges import TRUTH, Number, OneOf, check_options, option, or_null
 
 FULL_PRECISION = 32
-EDGE_SCALES = ("absmax", "max")
-ALLOWED_BITS = (*range(2, 9), FULL_PRECISION)
 ALPHA_MIN = 1e-3
 """Smallest clipping threshold at which alpha is still the raw parameter itself, see `positive_alpha`."""
+BITS = OneOf((*range(2, 9), FULL_PRECISION))
+POWERS = OneOf((1, 0), " (powers of two, or uniform)")
+_ALPHAS = Number(ALPHA_MIN, 1e6)
 
 
 @dataclass(frozen=True)
@@ -43,37 +45,25 @@ class QuantSpec:
         ValueError: bit=9: must be one of 2, 3, 4, 5, 6, 7, 8, 32
     """
 
-    bit: int = 5
-    power: int = 1
-    additive: bool = True
-    weight_bit: int | None = None
-    act_bit: int | None = None
-    first_bit: int = 8
-    last_bit: int = 8
-    edge_scale: str = "absmax"
-    weight_alpha: float = 3.0
-    act_alpha: float = 6.0
-    weight_norm: bool = True
-    grad_scale: float | None = None
+    bit: int = option(5, BITS)
+    power: int = option(1, POWERS)
+    additive: bool = option(True, TRUTH)
+    weight_bit: int | None = option(None, or_null(BITS))
+    act_bit: int | None = option(None, or_null(BITS))
+    first_bit: int = option(8, BITS)
+    last_bit: int = option(8, BITS)
+    edge_scale: str = option("absmax", OneOf(("absmax", "max")))
+    weight_alpha: float = option(3.0, _ALPHAS)
+    act_alpha: float = option(6.0, _ALPHAS)
+    weight_norm: bool = option(True, TRUTH)
+    grad_scale: float | None = option(None, or_null(Number(0, 1e6, above=True)))
 
     def __post_init__(self) -> None:
-        for name in ("bit", "weight_bit", "act_bit", "first_bit", "last_bit"):
+        check_options(self)
+        for name in ("weight_bit", "act_bit"):
             value = getattr(self, name)
-            optional = name in ("weight_bit", "act_bit")
-            if (value not in ALLOWED_BITS or not isinstance(value, int)) and not (optional and value is None):
-                raise ValueError(f"{name}={value}: must be one of {', '.join(map(str, ALLOWED_BITS))}")
-            if optional and value is not None and self.bit == FULL_PRECISION:
+            if value is not None and self.bit == FULL_PRECISION:
                 raise ValueError(f"{name}={value}: bit={FULL_PRECISION} is full precision everywhere; set bit as well")
-        if self.power not in (0, 1):
-            raise ValueError(f"power={self.power}: must be 1 (powers of two) or 0 (uniform)")
-        if self.edge_scale not in EDGE_SCALES:
-            raise ValueError(f"edge_scale={self.edge_scale}: must be {' or '.join(EDGE_SCALES)}")
-        for name in ("weight_alpha", "act_alpha"):
-            value = getattr(self, name)
-            if not (isinstance(value, int | float) and ALPHA_MIN <= value < float("inf")):
-                raise ValueError(f"{name}={value}: must be a finite number of at least {ALPHA_MIN}")
-        if self.grad_scale is not None and not 0 < self.grad_scale < float("inf"):
-            raise ValueError(f"grad_scale={self.grad_scale}: must be null or a finite number above 0")
 
     @property
     def scheme(self) -> Scheme:

@@ -1,19 +1,20 @@
 """Finding result files, and sorting them into what may stand in one row."""
 
-import json
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from apot_lit.config import TrainConfig
+from apot_lit.config.schemas import TrainConfig
 from apot_lit.data.embedded import SET_SIZES
 from apot_lit.errors import UserError
-from apot_lit.protocol import Difference, Row, protocol, recipe, row
 from apot_lit.report.statistics import Outcome
+from apot_lit.runs.contents import NotUsable, read_result
+from apot_lit.runs.protocol import Difference, Row, protocol, recipe, row
+from apot_lit.runs.result import RESULT_FILE
 
-_NEEDED = ("config", "train_accuracy", "test_accuracy", "epochs")
+_TESTED = ("train_accuracy", "test_accuracy")
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,7 @@ class Run:
 
     Attributes:
         path: its result file, relative to the directory that was searched.
-        result: content of the file.
+        result: content of the file without its nulls, as `apot_lit.runs.contents.RESULT` describes it.
         row: network, bit width and scheme.
         seed: its seed.
     """
@@ -86,8 +87,9 @@ class Collection:
 def collect(directory: Path) -> Collection:
     """Reads every result file (any name ending in .json) below a directory.
 
-    Files of other kinds, such as benchmarks and evaluations, are passed over; damaged ones, directories of runs that
-    never ended, and repetitions of a run already seen are listed.
+    Files of other kinds, such as benchmarks and evaluations, are passed over; directories of runs that never ended,
+    repetitions of a run already seen, and damaged results are listed. One that is wrong in any part, such as its
+    history, is left out as a whole: what changed that may have changed its accuracy.
 
     Raises:
         UserError: if the directory does not exist or holds no result at all.
@@ -102,7 +104,7 @@ def collect(directory: Path) -> Collection:
             continue
         try:
             found = _read(path, name)
-        except _NotUsable as reason:
+        except NotUsable as reason:
             left_out.append((str(name), str(reason)))
             continue
         if found is None:
@@ -119,28 +121,16 @@ def collect(directory: Path) -> Collection:
     return Collection(_groups(runs.values()), left_out)
 
 
-class _NotUsable(Exception):
-    """Why a file can't be used."""
-
-
 def _read(path: Path, name: Path) -> Run | None:
-    try:
-        result = json.loads(path.read_text())
-    except (ValueError, OSError) as error:
-        raise _NotUsable(f"damaged ({type(error).__name__})") from error
-    if not isinstance(result, dict) or not isinstance(result.get("config"), dict) or "epochs" not in result:
-        if path.name == "result.json":
-            raise _NotUsable("damaged (not a result)")
+    result = read_result(path)
+    if result is None:
+        if path.name == RESULT_FILE:
+            raise NotUsable("damaged (not a result)")
         return None
-    missing = [key for key in _NEEDED if result.get(key) is None]
+    missing = [key for key in _TESTED if key not in result]
     if missing:
-        raise _NotUsable(f"not finished (without {', '.join(missing)})")
-    try:
-        found = Run(name, result, row(result["config"]), int(result["config"]["seed"]))
-        protocol(result["config"])
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise _NotUsable(f"damaged (its config: {type(error).__name__} {error})") from error
-    return found
+        raise NotUsable(f"not finished (without {', '.join(missing)})")
+    return Run(name, result, row(result["config"]), result["config"]["seed"])
 
 
 def _unfinished(directory: Path) -> list[Path]:

@@ -8,9 +8,10 @@ from itertools import repeat
 from statistics import mean, pstdev, stdev
 from typing import Any
 
-# Student's t, two-sided 95 %, by degrees of freedom; the last one also for more, where the true value is smaller.
-_T95 = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.160, 2.145, 2.131)
-_NORMAL95 = 1.960
+from scipy.stats import norm
+from scipy.stats import t as student_t
+
+_NORMAL95 = float(norm.ppf(0.975))
 
 
 @dataclass(frozen=True)
@@ -103,8 +104,7 @@ def compare(first: Mapping[Any, Outcome], second: Mapping[Any, Outcome]) -> Comp
     differences = spread([one.accuracy - other.accuracy for one, other in both])
     half_width = None
     if differences.std is not None:
-        degrees = len(pairs) - 1
-        half_width = _T95[min(degrees, len(_T95)) - 1] * differences.std / math.sqrt(len(pairs))
+        half_width = float(student_t.ppf(0.975, len(pairs) - 1)) * differences.std / math.sqrt(len(pairs))
     return Comparison(differences.mean, half_width, _NORMAL95 * _image_error(both), pairs)
 
 

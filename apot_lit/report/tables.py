@@ -7,10 +7,10 @@ from pathlib import Path
 
 from tabulate import tabulate
 
-from apot_lit.protocol import SCHEME_NAMES, Row
 from apot_lit.quant.spec import FULL_PRECISION
 from apot_lit.report.collect import Collection, Group, Run
 from apot_lit.report.statistics import compare, spread
+from apot_lit.runs.protocol import SCHEME_NAMES, Row
 
 MODELS = ("resnet10", "resnet18", "resnet34", "resnet50")
 BITS = (5, 4, 3, 2)
@@ -100,6 +100,15 @@ def build_summary(group: Group) -> Table | None:
     ]
     rows.append(["APoT minus uniform", *(_compared(group, models, bit, "pair") for bit in bits)])
     return Table(f"{group.name}: APoT / uniform", ["Model", *(f"{bit} bit" for bit in bits)], rows)
+
+
+def best_summary(collection: Collection) -> str | None:
+    """The summary of the recipe `best`, with what its numbers are, None without one."""
+    main = next((group for group in collection.groups if group.main and group.recipe == "best"), None)
+    table = None if main is None else build_summary(main)
+    if table is None:
+        return None
+    return f"{table.markdown()}\n\n{COMPARISON_NOTE}"
 
 
 def markdown(collection: Collection, published: Published) -> str:

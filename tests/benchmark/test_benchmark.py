@@ -5,7 +5,7 @@ import json
 import pytest
 import torch
 
-from apot_lit.benchmark.report import markdown_table
+from apot_lit.benchmark.benchmark_tables import markdown_table
 from apot_lit.benchmark.setting import find_compiler
 
 TINY = (
@@ -30,7 +30,7 @@ def test_writes_what_it_measured(run_script, tmp_path):
     assert (directory / "benchmark.png").read_bytes().startswith(b"\x89PNG")
     assert not list(directory.rglob("*.ckpt"))
 
-    assert (result["repeats"], result["compiled"], result["threads"]) == (2, False, torch.get_num_threads())
+    assert (result["repeats"], result["compiled"], result["hardware"]["threads"]) == (2, False, torch.get_num_threads())
     assert {"versions", "commit", "hardware"} <= set(result)
     names = [(row["model"], row["scheme"], row["bit"], row["variant"]) for row in result["steps"]]
     assert names == [
@@ -91,11 +91,11 @@ def test_without_a_compiler_nothing_is_compiled(run_script, tmp_path, monkeypatc
 
 CASES = [
     (["repeats=0"], ["repeats=0", "at least 1"]),
-    (["width=0"], ["width=0", "at least 1"]),
+    (["width=0"], ["width=0", "from 1 to 512"]),
     (["apot_bits=[]"], ["apot_bits=[]", "2, 3, 4, 5, 6, 7, 8"]),
     (["uniform_bits=[]"], ["uniform_bits=[]"]),
-    (["apot_bits=[9]"], ["apot_bits: 9", "2, 3, 4, 5, 6, 7, 8"]),
-    (["apot_bits=[5,5]"], ["apot_bits=[5, 5]", "twice"]),
+    (["apot_bits=[9]"], ["apot_bits=[9]", "2, 3, 4, 5, 6, 7, 8"]),
+    (["apot_bits=[5,5]"], ["apot_bits=[5, 5]", "all different"]),
     (["apot_bits=[five]"], ["five"]),
     (["models=[]"], ["models=[]", "resnet18"]),
     (["models=[resnet19]"], ["resnet19", "resnet18"]),

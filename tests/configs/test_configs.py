@@ -11,11 +11,13 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import OmegaConf, open_dict
 
 from apot_lit.benchmark.setting import build_setting
-from apot_lit.build import build_datamodule, build_network
-from apot_lit.config import build_all, plain, register
-from apot_lit.optim import build_optimizer, build_scheduler
+from apot_lit.config.instantiate import build_all
+from apot_lit.config.registration import plain, register
+from apot_lit.data.mnist import build_datamodule
+from apot_lit.models.build import build_network
 from apot_lit.quant import QuantSpec
-from apot_lit.trainers import build_trainer
+from apot_lit.training.optimizers import build_optimizer, build_scheduler
+from apot_lit.training.trainer import build_trainer
 from tests.conftest import ROOT
 
 CONF = ROOT / "conf"
@@ -71,17 +73,18 @@ def test_train_composes_and_builds(choice, tmp_path, monkeypatch):
     monkeypatch.setenv("WANDB_SILENT", "true")
     group, _, name = choice.partition("=")
     choice = choice.replace("callbacks=default", "") if name == "default" else choice
+    more = ["model.name=resnet10"] if choice == "model=resnet" else []
     if group == "callbacks" and name != "default":
         choice = f"callbacks=[{name}]"
-    config = composed("train", tmp_path, *([choice] if choice else []))
+    config = composed("train", tmp_path, *([choice] if choice else []), *more)
     torch.manual_seed(0)
-    datamodule = build_datamodule(config["data"], config["seed"])
-    network = build_network(config["model"], config["quant"], datamodule.input_step)
+    assert build_datamodule(config).split_sizes["test"] == 10_000
+    network = build_network(config)
     optimizer = build_optimizer(network, config["optimizer"])
     assert build_scheduler(optimizer, config["scheduler"], total_steps=100, max_epochs=25)["scheduler"]
-    callbacks = build_all(config["callbacks"])
+    callbacks = build_all(config["callbacks"], "callbacks")
     assert all(isinstance(callback, pl.Callback) for callback in callbacks)
-    loggers = build_all(config["logger"])
+    loggers = build_all(config["logger"], "logger")
     assert all(isinstance(logger, pl.loggers.Logger) for logger in loggers)
     if group == "logger":
         for logger in loggers:

@@ -2,9 +2,11 @@
 
 import hashlib
 import lzma
+import resource
 import shutil
 import struct
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 import torch
@@ -12,6 +14,7 @@ import torchvision
 
 from apot_lit.data import embedded
 from apot_lit.data.embedded import has_embedded_files, load_idx_pair, parse_idx
+from apot_lit.data.mnist import build_datamodule
 from apot_lit.errors import UserError
 
 MNIST_DIR = Path(__file__).parents[2] / "data" / "mnist"
@@ -37,9 +40,9 @@ def copy(tmp_path: Path) -> Path:
     return tmp_path / "mnist"
 
 
-def one_line_error(directory: Path, split: str = "test") -> str:
+def one_line_error(directory: Path, split: str = "test", download: bool = False) -> str:
     with pytest.raises(UserError) as caught:
-        load_idx_pair(directory, split)
+        load_idx_pair(directory, split, download)
     message = str(caught.value)
     assert "\n" not in message
     return message
@@ -129,6 +132,27 @@ def test_intact_xz_of_something_else(copy: Path) -> None:
     )
 
 
+def bomb(size: int, preset: int) -> bytes:
+    """An intact xz file of so many zeros."""
+    compressor = lzma.LZMACompressor(lzma.FORMAT_XZ, preset=preset)
+    return b"".join(compressor.compress(bytes(1 << 24)) for _ in range(size >> 24)) + compressor.flush()
+
+
+@pytest.mark.parametrize("name", ["t10k-images-idx3-ubyte.xz", TEST_LABELS])
+def test_no_more_is_unpacked_than_the_set_has(copy: Path, name: str) -> None:
+    (copy / name).write_bytes(bomb(1 << 29, preset=0))
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    message = one_line_error(copy)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100_000  # KiB
+    assert f"{name}: damaged file: expected {10_008 if name == TEST_LABELS else 7_840_016} bytes, found more" in message
+
+
+def test_a_dictionary_out_of_all_bounds_is_refused(copy: Path) -> None:
+    filters = [{"id": lzma.FILTER_LZMA2, "preset": 0, "dict_size": 1 << 29}]
+    (copy / TEST_LABELS).write_bytes(lzma.compress(bytes(10_008), filters=filters))
+    assert "Memory usage limit" in one_line_error(copy)
+
+
 def test_an_error_is_not_remembered(copy: Path) -> None:
     (copy / TEST_LABELS).write_bytes(b"")
     one_line_error(copy)
@@ -159,33 +183,77 @@ def test_malformed_idx(contents: bytes) -> None:
         parse_idx(contents)
 
 
-def test_fallback_to_torchvision(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    calls = []
+class FakeMNIST:
+    """Stands for torchvision's, which needs a network: it "downloads" sets of seven, and finds them there later."""
 
-    class FakeMNIST:
-        def __init__(self, root: str, train: bool, download: bool) -> None:
-            calls.append((root, train, download))
-            self.data = torch.full((60_000 if train else 10_000, 28, 28), 7, dtype=torch.uint8)
-            self.targets = torch.ones(len(self.data), dtype=torch.int64)
+    asked: ClassVar[list[tuple[bool, bool]]] = []
 
+    def __init__(self, root: str, train: bool, download: bool) -> None:
+        self.asked.append((train, download))
+        folder = Path(root) / "MNIST" / ("train" if train else "test")
+        if download:
+            folder.mkdir(parents=True, exist_ok=True)
+        if not folder.is_dir():
+            raise RuntimeError("Dataset not found. You can use download=True to download it")
+        self.data = torch.full((60_000 if train else 10_000, 28, 28), 7, dtype=torch.uint8)
+        self.targets = torch.ones(len(self.data), dtype=torch.int64)
+
+
+@pytest.fixture
+def torchvisions(monkeypatch: pytest.MonkeyPatch) -> type[FakeMNIST]:
+    monkeypatch.setattr(FakeMNIST, "asked", [])
     monkeypatch.setattr(torchvision.datasets, "MNIST", FakeMNIST)
+    return FakeMNIST
+
+
+def test_a_download_that_was_asked_for(tmp_path: Path, torchvisions: type[FakeMNIST]) -> None:
     assert not has_embedded_files(tmp_path)
-    images, labels = load_idx_pair(tmp_path, "test")
+    images, labels = load_idx_pair(tmp_path, "test", download=True)
     assert images.shape == (10_000, 1, 28, 28)
     assert labels.sum() == 10_000
-    load_idx_pair(tmp_path, "train")
-    load_idx_pair(tmp_path, "train")
-    assert calls == [(str(tmp_path), False, True), (str(tmp_path), True, True)]
+    load_idx_pair(tmp_path, "train", download=True)
+    load_idx_pair(tmp_path, "train", download=True)
+    assert torchvisions.asked == [(False, True), (True, True)]
 
 
-def test_fallback_with_a_set_of_the_wrong_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    class FakeMNIST:
+@pytest.mark.parametrize("name", ["", "mnits"])
+def test_nothing_is_downloaded_unasked(tmp_path: Path, torchvisions: type[FakeMNIST], name: str) -> None:
+    message = one_line_error(tmp_path / name)
+    assert str(tmp_path / name) in message
+    assert TEST_LABELS in message
+    assert "data.download=true" in message
+    assert torchvisions.asked == []
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_earlier_download_is_found(tmp_path: Path, torchvisions: type[FakeMNIST]) -> None:
+    load_idx_pair(tmp_path, "test", download=True)
+    images, _ = load_idx_pair(tmp_path, "test")
+    assert images.shape == (10_000, 1, 28, 28)
+    assert torchvisions.asked == [(False, True), (False, False)]
+    message = one_line_error(tmp_path, "train")
+    assert str(tmp_path / "MNIST") in message
+    assert "data.download=true" in message
+
+
+def test_the_data_module_downloads_when_asked(tmp_path: Path, torchvisions: type[FakeMNIST]) -> None:
+    module = build_datamodule({"seed": 0, "data": {"data_dir": str(tmp_path), "val_split": 0}})
+    with pytest.raises(UserError, match=r"data\.download=true"):
+        module.prepare_data()
+    module = build_datamodule({"seed": 0, "data": {"data_dir": str(tmp_path), "val_split": 0, "download": True}})
+    module.prepare_data()
+    assert next(iter(module.test_dataloader()))[0].eq(7).all()
+    assert torchvisions.asked == [(True, True), (False, True)]
+
+
+def test_a_download_of_the_wrong_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Small:
         def __init__(self, root: str, train: bool, download: bool) -> None:
             self.data = torch.zeros(3, 28, 28, dtype=torch.uint8)
             self.targets = torch.zeros(3, dtype=torch.int64)
 
-    monkeypatch.setattr(torchvision.datasets, "MNIST", FakeMNIST)
-    assert "[3, 28, 28]" in one_line_error(tmp_path)
+    monkeypatch.setattr(torchvision.datasets, "MNIST", Small)
+    assert "[3, 28, 28]" in one_line_error(tmp_path, download=True)
 
 
 def test_a_failed_download(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -193,7 +261,7 @@ def test_a_failed_download(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
         raise RuntimeError("Error downloading x.gz:\nTried mirror, got:\n<urlopen error no route to host>\n")
 
     monkeypatch.setattr(torchvision.datasets, "MNIST", fail)
-    message = one_line_error(tmp_path)
+    message = one_line_error(tmp_path, download=True)
     assert message.startswith(f"{tmp_path}: ")
     assert "download failed: Error downloading x.gz: Tried mirror" in message
     assert message.endswith("no route to host>")

@@ -10,16 +10,13 @@ from torch import Tensor
 
 from apot_lit.data.augment import Augmentation
 from apot_lit.data.loader import BatchLoader
-from apot_lit.models.normalisation import Normalisation
-
-NORMALISATION = Normalisation(mean=33 / 255, std=0.3081)
 
 
 def make_loader(count: int = 50, batch_size: int = 8, **options: Any) -> BatchLoader:
     """Image i has the label i and, left to right, the pixels i and i + 100."""
     labels = torch.arange(count)
     images = torch.stack([labels, labels + 100], -1).to(torch.uint8).reshape(count, 1, 1, 2)
-    return BatchLoader(images, labels, labels, batch_size, NORMALISATION, **options)
+    return BatchLoader(images, labels, labels, batch_size, **options)
 
 
 def visited(loader: BatchLoader) -> list[int]:
@@ -32,43 +29,12 @@ def same(left: list[tuple[Tensor, Tensor]], right: list[tuple[Tensor, Tensor]]) 
     )
 
 
-@pytest.mark.parametrize("std", [0.3081, 0.25, 1.0, 0.7])
-def test_normalised_pixels_are_exact_integers_times_the_step(std: float) -> None:
-    normalisation = Normalisation(mean=33 / 255, std=std)
-    pixels = torch.arange(256, dtype=torch.uint8)
-    result = normalisation(pixels)
-    integers = np.arange(-33, 223)
-    assert result.dtype == torch.float32
-    assert result[33] == 0
-    # The product of two exact numbers, rounded once to float32.
-    assert normalisation.step is not None
-    expected = (integers * np.float64(np.float32(normalisation.step))).astype(np.float32)
-    assert np.array_equal(result.numpy(), expected)
-    assert np.array_equal(np.round(result.double().numpy() * 255 * std), integers)
-    assert np.allclose(result.double().numpy() * 255 * std, integers, rtol=2e-7, atol=0)
-
-
-@pytest.mark.parametrize(
-    ("mean", "zero_point"), [(33 / 255, 33), (0.12941176470588237, 33), (0.0, 0), (1.0, 255), (0.1307, None)]
-)
-def test_zero_point_and_step(mean: float, zero_point: int | None) -> None:
-    normalisation = Normalisation(mean, 0.5)
-    assert normalisation.zero_point == zero_point
-    assert normalisation.step == (None if zero_point is None else pytest.approx(1 / 127.5, rel=1e-15))
-
-
-def test_normalisation_off_the_grid() -> None:
-    pixels = torch.arange(256, dtype=torch.uint8)
-    expected = (pixels.double() / 255 - 0.1307) / 0.3081
-    torch.testing.assert_close(Normalisation(0.1307, 0.3081)(pixels).double(), expected, rtol=1e-6, atol=1e-6)
-
-
 def test_evaluation_is_in_order_and_complete() -> None:
     loader = make_loader(50, 8)
     assert visited(loader) == list(range(50))
     assert len(loader) == len(list(loader)) == 7
     images, labels = next(iter(loader))
-    assert torch.equal(images[:, 0, 0], NORMALISATION(torch.stack([labels, labels + 100], 1).to(torch.uint8)))
+    assert torch.equal(images[:, 0, 0], torch.stack([labels, labels + 100], 1).to(torch.uint8))
 
 
 def test_an_epoch_of_training_is_a_permutation_and_epochs_differ() -> None:

@@ -7,14 +7,13 @@ import torch
 import torch.nn.functional as F
 
 from apot_lit.data.embedded import load_idx_pair
-from apot_lit.models import ResNet
-from apot_lit.models.normalisation import Normalisation
+from apot_lit.models import PixelInput, ResNet
 from apot_lit.quant import QuantSpec, quantize_model
 from tests import conftest
 from tests.conftest import ROOT
 
-NORMALISATION = Normalisation(33 / 255, 0.3081)
-REFERENCE_NORMALISATION = Normalisation(0.131, 0.308)
+PIXELS = (33 / 255, 0.3081)
+REFERENCE_PIXELS = (0.131, 0.308)
 DATA = ROOT / "data/mnist"
 
 
@@ -24,21 +23,21 @@ def digits(split="test"):
 
 
 @cache
-def trained(bit, power, name="resnet10", stem="reference", width=8, steps=30, normalisation=NORMALISATION, **options):
+def trained(bit, power, name="resnet10", stem="reference", width=8, steps=30, pixels=PIXELS, **options):
     """A network after some steps on real digits, in evaluation mode."""
     torch.manual_seed(0)
     spec = QuantSpec(bit=bit, power=power, **options) if bit != 32 else QuantSpec(bit=32)
-    network = quantize_model(ResNet(name, stem=stem, width=width), spec, normalisation.step)
-    return fit(network, steps, normalisation)
+    network = quantize_model(ResNet(name, stem=stem, width=width, input=PixelInput(*pixels)), spec)
+    return fit(network, steps)
 
 
-def fit(network, steps, normalisation=NORMALISATION):
+def fit(network, steps):
     optimizer = torch.optim.SGD(network.parameters(), lr=0.05, momentum=0.9)
     images, labels = digits("train")
     for step in range(steps):
         chosen = slice(64 * step, 64 * (step + 1))
         optimizer.zero_grad()
-        F.cross_entropy(network.train()(normalisation(images[chosen])), labels[chosen]).backward()
+        F.cross_entropy(network.train()(images[chosen]), labels[chosen]).backward()
         optimizer.step()
     return network.eval()
 

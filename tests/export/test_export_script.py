@@ -7,10 +7,12 @@ import pytest
 import torch
 import yaml
 
+from apot_lit.data.embedded import load_idx_pair
+from apot_lit.errors import UserError
 from apot_lit.export.c_source import write_c
 from apot_lit.export.graph import build_steps
 from tests.conftest import ROOT
-from tests.export.conftest import NORMALISATION, trained
+from tests.export.conftest import trained
 
 
 @pytest.fixture(scope="module")
@@ -18,8 +20,8 @@ def checkpoints(tmp_path_factory):
     """Checkpoints of this project, made without training: what export.py reads is what train.py writes."""
     from pytorch_lightning import Trainer
 
-    from apot_lit.classifier import QuantClassifier
-    from apot_lit.optim_config import CosineConfig, SGDConfig
+    from apot_lit.config.sections import CosineConfig, SGDConfig
+    from apot_lit.training.classifier import QuantClassifier
 
     directory = tmp_path_factory.mktemp("checkpoints")
     data = yaml.safe_load((ROOT / "conf/data/mnist.yaml").read_text())
@@ -78,6 +80,39 @@ def test_overwriting_is_asked_for_and_another_network_is_noticed(export, tmp_pat
     export("uniform2", "format=verify", f"output={target}")
 
 
+def test_a_directory_of_other_things_is_never_overwritten(export, tmp_path):
+    target = tmp_path / "thesis"
+    (target / "chapters").mkdir(parents=True)
+    (target / "chapters/one.tex").write_text("mine")
+    outcome = export("apot3", "format=header", f"output={target}", "overwrite=true", code=2)
+    outcome.assert_refused([f"output={target}", "holds chapters, which no export wrote"])
+    assert (target / "chapters/one.tex").read_text() == "mine"
+
+
+def few(*arguments):
+    images, labels = load_idx_pair(*arguments)
+    return images[:20], labels[:20]
+
+
+@pytest.mark.parametrize("kind", ["onnx", "packed", "header"])
+def test_a_failed_verification_leaves_the_old_export_and_no_new_one(export, tmp_path, monkeypatch, kind):
+    target = tmp_path / "net"
+    with monkeypatch.context() as patch:
+        patch.setattr("apot_lit.export.write.load_idx_pair", few)
+        export("apot3", f"format={kind}", f"output={target}")
+    before = {path: path.read_bytes() for path in tmp_path.rglob("net*") if path.is_file()}
+    before |= {path: path.read_bytes() for path in target.rglob("*")}
+
+    def fail(*_arguments):
+        raise UserError("verification failed: on purpose")
+
+    monkeypatch.setattr("apot_lit.export.write.verify", fail)
+    for place in (target, tmp_path / "other"):
+        export("apot3", f"format={kind}", f"output={place}", "overwrite=true", code=2).assert_refused(["on purpose"])
+    assert {path: path.read_bytes() for path in before} == before
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["net", "run"]
+
+
 def test_full_precision_is_exported_as_floats_and_says_so(export, tmp_path):
     outcome = export("float", "format=onnx")
     assert "full precision: this export computes in floats throughout" in outcome.out
@@ -88,7 +123,7 @@ def test_full_precision_is_exported_as_floats_and_says_so(export, tmp_path):
 
 def test_a_damaged_export_is_caught(export, tmp_path):
     target = tmp_path / "net"
-    steps = build_steps(trained(3, 1, width=4), NORMALISATION)
+    steps = build_steps(trained(3, 1, width=4))
     write_c(steps, (1, 28, 28), "a test", target)
     source = (target / "network.c").read_text()
     begin = source.index("static const int8_t")  # the first convolution's codes

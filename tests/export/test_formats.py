@@ -17,22 +17,22 @@ from apot_lit.export.onnx_model import build_onnx, float_layers
 from apot_lit.export.packed import save_packed
 from apot_lit.export.steps import Convolution
 from apot_lit.export.verify import verify
-from apot_lit.models import ResNet
+from apot_lit.models import PixelInput, ResNet
 from apot_lit.quant import QuantSpec, quantize_model
-from tests.export.conftest import NORMALISATION, REFERENCE_NORMALISATION, digits, fit, trained
+from tests.export.conftest import PIXELS, REFERENCE_PIXELS, digits, fit, trained
 
 SHAPE = (1, 28, 28)
 KINDS = [(bit, power) for bit in (2, 3, 4, 5) for power in (1, 0)]
 
 
-def onnx_engine(network, path, normalisation=NORMALISATION, shape=SHAPE):
-    steps = build_steps(network, normalisation)
+def onnx_engine(network, path, shape=SHAPE):
+    steps = build_steps(network)
     onnx.save(build_onnx(steps, shape, {}), path)
     return OnnxEngine(path, steps, threads=1)
 
 
-def c_engine(network, directory, normalisation=NORMALISATION, shape=SHAPE):
-    steps = build_steps(network, normalisation)
+def c_engine(network, directory, shape=SHAPE):
+    steps = build_steps(network)
     write_c(steps, shape, "a test", directory)
     return CEngine(directory, steps, shape)
 
@@ -40,7 +40,7 @@ def c_engine(network, directory, normalisation=NORMALISATION, shape=SHAPE):
 @pytest.mark.parametrize(("bit", "power"), KINDS)
 def test_onnx_is_the_same_function(tmp_path, bit, power):
     network = trained(bit, power)
-    found = verify(network, NORMALISATION, onnx_engine(network, tmp_path / "net.onnx"), digits()[0][:1000], 128)
+    found = verify(network, onnx_engine(network, tmp_path / "net.onnx"), digits()[0][:1000], 128)
     assert found.same_predictions == found.images == 1000
     assert found.codes == 128 * sum(sizes_of(network))
     assert found.ties < found.codes / 10_000
@@ -49,7 +49,7 @@ def test_onnx_is_the_same_function(tmp_path, bit, power):
 @pytest.mark.parametrize(("bit", "power"), KINDS)
 def test_c_is_the_same_function(tmp_path, bit, power):
     network = trained(bit, power)
-    found = verify(network, NORMALISATION, c_engine(network, tmp_path / "c"), digits()[0][:500], 64)
+    found = verify(network, c_engine(network, tmp_path / "c"), digits()[0][:500], 64)
     assert found.same_predictions == 500
     assert found.codes == 64 * sum(sizes_of(network))
 
@@ -58,9 +58,9 @@ def test_c_is_the_same_function(tmp_path, bit, power):
 def test_packed_is_the_same_function(tmp_path, bit, power):
     network = trained(bit, power)
     quant = {"bit": bit, "power": power}
-    data = {"mean": NORMALISATION.mean, "std": NORMALISATION.std}
+    data = {"mean": PIXELS[0], "std": PIXELS[1]}
     save_packed(network, {"model": {"name": "resnet10", "width": 8}, "quant": quant, "data": data}, tmp_path / "net")
-    found = verify(network, NORMALISATION, PackedEngine(tmp_path / "net", NORMALISATION), digits()[0][:500], 64)
+    found = verify(network, PackedEngine(tmp_path / "net"), digits()[0][:500], 64)
     assert found.same_predictions == 500
     assert found.codes == 64 * sum(sizes_of(network))
     assert (found.ties, found.largest_logit_difference) == (0, 0)
@@ -75,7 +75,7 @@ def sizes_of(network):
         if type(module).__name__ == "ActivationQuantizer"
     ]
     with torch.no_grad():
-        network(NORMALISATION(digits()[0][:1]))
+        network(digits()[0][:1])
     for hook in hooks:
         hook.remove()
     return sizes
@@ -89,45 +89,46 @@ def test_every_network_and_stem(tmp_path, name, stem):
     network = trained(3, 1, name=name, stem=stem, width=4, steps=4)
     images = digits()[0][:200]
     for engine in (onnx_engine(network, tmp_path / "net.onnx"), c_engine(network, tmp_path / "c")):
-        assert verify(network, NORMALISATION, engine, images, 32).same_predictions == 200
+        assert verify(network, engine, images, 32).same_predictions == 200
 
 
 def test_quantised_convolutions_are_integer_convolutions_of_bytes(tmp_path):
     network = trained(4, 1)
-    model = build_onnx(build_steps(network, NORMALISATION), SHAPE, {"bit": 4, "scheme": "apot"})
+    model = build_onnx(build_steps(network), SHAPE, {"bit": 4, "scheme": "apot"})
     kinds = [node.op_type for node in model.graph.node]
     assert kinds.count("ConvInteger") == 12
     assert "Conv" not in kinds
     types = {tensor.name: tensor.data_type for tensor in model.graph.initializer}
     weights = [node.input[1] for node in model.graph.node if node.op_type == "ConvInteger"]
     assert {types[name] for name in weights} == {onnx.TensorProto.INT8}
-    assert {prop.key: prop.value for prop in model.metadata_props} == {"bit": "4", "scheme": "apot"}
+    metadata = {prop.key: prop.value for prop in model.metadata_props}
+    assert (metadata["bit"], metadata["scheme"]) == ("4", "apot")
     (pixels,) = model.graph.input
     assert pixels.type.tensor_type.elem_type == onnx.TensorProto.UINT8
-    assert float_layers(build_steps(network, NORMALISATION)) == ["fc"]
+    assert float_layers(build_steps(network)) == ["fc"]
     values = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
     codes = set(np.unique(values["layer1.0.conv1.weight"]).tolist())
     assert codes <= {sign * code for code in (0, 1, 2, 3, 4, 6, 8, 10) for sign in (1, -1)}
 
 
 def test_pixels_off_the_integer_grid_keep_a_float_first_layer(tmp_path):
-    network = trained(4, 1, normalisation=REFERENCE_NORMALISATION)
-    steps = build_steps(network, REFERENCE_NORMALISATION)
+    network = trained(4, 1, pixels=REFERENCE_PIXELS)
+    steps = build_steps(network)
     assert float_layers(steps) == ["conv1", "fc"]
     images = digits()[0][:300]
     for engine in (
-        onnx_engine(network, tmp_path / "net.onnx", REFERENCE_NORMALISATION),
-        c_engine(network, tmp_path / "c", REFERENCE_NORMALISATION),
+        onnx_engine(network, tmp_path / "net.onnx"),
+        c_engine(network, tmp_path / "c"),
     ):
-        assert verify(network, REFERENCE_NORMALISATION, engine, images, 32).same_predictions == 300
+        assert verify(network, engine, images, 32).same_predictions == 300
 
 
 def test_full_precision_is_exported_in_floats(tmp_path):
     network = trained(32, 1)
-    steps = build_steps(network, NORMALISATION)
+    steps = build_steps(network)
     assert len(float_layers(steps)) == 13
     engine = onnx_engine(network, tmp_path / "net.onnx")
-    assert verify(network, NORMALISATION, engine, digits()[0][:300]).codes == 0
+    assert verify(network, engine, digits()[0][:300]).codes == 0
 
 
 @pytest.mark.slow
@@ -135,15 +136,16 @@ def test_a_torchvision_network(tmp_path):
     torch.manual_seed(0)
     network = torchvision.models.resnet.ResNet(torchvision.models.resnet.BasicBlock, [1, 1, 1, 1], num_classes=10)
     network.conv1 = nn.Conv2d(1, 64, 7, stride=2, padding=3, bias=False)
-    network = fit(quantize_model(network, QuantSpec(bit=3), NORMALISATION.step), 2)
+    network = fit(quantize_model(nn.Sequential(PixelInput(*PIXELS), network), QuantSpec(bit=3)), 2)
     images = digits()[0][:64]
     for engine in (onnx_engine(network, tmp_path / "net.onnx"), c_engine(network, tmp_path / "c")):
-        assert verify(network, NORMALISATION, engine, images, 8).same_predictions == 64
+        assert verify(network, engine, images, 8).same_predictions == 64
 
 
 def test_biases_groups_dilation_and_odd_strides(tmp_path):
     torch.manual_seed(0)
     network = nn.Sequential(
+        PixelInput(*PIXELS),
         nn.Conv2d(1, 8, 3, stride=2, padding=1),
         nn.ReLU(),
         nn.Conv2d(8, 12, (3, 5), stride=(3, 2), padding=(2, 1), dilation=(2, 1), groups=4),
@@ -155,10 +157,10 @@ def test_biases_groups_dilation_and_odd_strides(tmp_path):
         nn.Flatten(),
         nn.Linear(6, 10),
     )
-    network = fit(quantize_model(network, QuantSpec(bit=4), NORMALISATION.step), 10)
+    network = fit(quantize_model(network, QuantSpec(bit=4)), 10)
     images = digits()[0][:200]
     for engine in (onnx_engine(network, tmp_path / "net.onnx"), c_engine(network, tmp_path / "c")):
-        assert verify(network, NORMALISATION, engine, images, 64).ties <= 3
+        assert verify(network, engine, images, 64).ties <= 3
 
 
 def flip_onnx(path, layer):
@@ -168,6 +170,7 @@ def flip_onnx(path, layer):
     index = tuple(np.argwhere(values == values.max())[0])
     values[index] = -values[index]
     tensor.CopyFrom(onnx.numpy_helper.from_array(values, tensor.name))
+    del model.metadata_props[:]  # the checksum would tell
     onnx.save(model, path)
 
 
@@ -177,11 +180,11 @@ def test_one_flipped_weight_code_is_caught(tmp_path, layer):
     path = tmp_path / "net.onnx"
     engine = onnx_engine(network, path)
     images = digits()[0][:300]
-    verify(network, NORMALISATION, engine, images)
+    verify(network, engine, images)
     flip_onnx(path, layer)
-    damaged = OnnxEngine(path, build_steps(network, NORMALISATION), threads=1)
+    damaged = OnnxEngine(path, build_steps(network), threads=1)
     with pytest.raises(UserError, match=r"verification failed: layer .* 1 weight codes differ"):
-        verify(network, NORMALISATION, damaged, images)
+        verify(network, damaged, images)
 
 
 class WithoutWeights(OnnxEngine):
@@ -197,9 +200,9 @@ def test_one_flipped_weight_code_is_caught_by_what_it_changes(tmp_path, layer):
     path = tmp_path / "net.onnx"
     onnx_engine(network, path)
     flip_onnx(path, layer)
-    damaged = WithoutWeights(path, build_steps(network, NORMALISATION), threads=1)
+    damaged = WithoutWeights(path, build_steps(network), threads=1)
     with pytest.raises(UserError, match=r"verification failed: (layer .* activation codes differ|logits differ)"):
-        verify(network, NORMALISATION, damaged, digits()[0][:300])
+        verify(network, damaged, digits()[0][:300])
 
 
 class Miscoding(OnnxEngine):
@@ -215,9 +218,9 @@ class Miscoding(OnnxEngine):
 def test_only_a_value_midway_between_two_codes_may_have_either(tmp_path):
     network = trained(4, 1)
     onnx_engine(network, tmp_path / "net.onnx")
-    wrong = Miscoding(tmp_path / "net.onnx", build_steps(network, NORMALISATION), threads=1)
+    wrong = Miscoding(tmp_path / "net.onnx", build_steps(network), threads=1)
     with pytest.raises(UserError, match=r"layer layer2\.0\.conv1: 1 activation codes differ"):
-        verify(network, NORMALISATION, wrong, digits()[0][:20])
+        verify(network, wrong, digits()[0][:20])
 
 
 def test_the_c_source_needs_nothing_and_warns_of_nothing(tmp_path):
@@ -248,20 +251,29 @@ def test_the_c_source_needs_nothing_and_warns_of_nothing(tmp_path):
 @pytest.mark.parametrize(
     ("network", "part"),
     [
-        (nn.Sequential(nn.Conv2d(1, 2, 3), nn.GELU(), nn.Conv2d(2, 2, 3)), "layer 1: GELU"),
-        (nn.Sequential(nn.Conv2d(1, 2, 3, padding_mode="reflect", padding=1)), "layer 0: only zero padding"),
-        (nn.Sequential(nn.Conv2d(1, 2, 3), nn.AdaptiveAvgPool2d(3)), "layer 1: AdaptiveAvgPool2d"),
+        (nn.Sequential(nn.Conv2d(1, 2, 3), nn.GELU(), nn.Conv2d(2, 2, 3)), "layer 2: GELU"),
+        (nn.Sequential(nn.Conv2d(1, 2, 3, padding_mode="reflect", padding=1)), "layer 1: only zero padding"),
+        (nn.Sequential(nn.Conv2d(1, 2, 3), nn.AdaptiveAvgPool2d(3)), "layer 2: AdaptiveAvgPool2d"),
     ],
 )
 def test_what_cannot_be_exported_is_named(network, part):
     with pytest.raises(UserError, match=part):
-        build_steps(network.eval(), NORMALISATION)
+        build_steps(nn.Sequential(PixelInput(*PIXELS), *network).eval())
+
+
+def test_a_network_that_does_not_say_what_its_pixels_are_is_refused():
+    with pytest.raises(UserError, match="needs one PixelInput"):
+        build_steps(quantize_model(ResNet("resnet10", width=4), QuantSpec(bit=4)).eval())
+
+
+def pixel_network():
+    return ResNet("resnet10", width=4, input=PixelInput(*PIXELS))
 
 
 def test_codes_that_do_not_fit_into_bytes_are_refused():
     for bit, power in ((6, 1), (8, 1)):
-        network = quantize_model(ResNet("resnet10", width=4), QuantSpec(bit=bit, power=power), NORMALISATION.step)
+        network = quantize_model(pixel_network(), QuantSpec(bit=bit, power=power))
         with pytest.raises(UserError, match=r"layer layer1\.0\.conv1: .* don't fit into 8 bits"):
-            build_steps(network.eval(), NORMALISATION)
-    network = quantize_model(ResNet("resnet10", width=4), QuantSpec(bit=8, power=0), NORMALISATION.step)
-    assert any(isinstance(step, Convolution) for step in build_steps(network.eval(), NORMALISATION))
+            build_steps(network.eval())
+    network = quantize_model(pixel_network(), QuantSpec(bit=8, power=0))
+    assert any(isinstance(step, Convolution) for step in build_steps(network.eval()))

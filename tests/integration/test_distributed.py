@@ -1,5 +1,6 @@
 """Two processes on the CPU train one network, in one directory."""
 
+import csv
 import json
 import subprocess
 import sys
@@ -8,30 +9,81 @@ import pytest
 
 from tests.conftest import ROOT
 
-ARGUMENTS = [
-    "trainer=ddp_cpu", "model=resnet10", "model.width=4", "data.train_images=513", "data.val_split=1001",
-    "trainer.max_epochs=2", "callbacks=best", "+callbacks.same._target_=tests.integration.callbacks.SameInEveryProcess",
-]  # fmt: skip
+CALLBACKS = "tests.integration.callbacks"
+NETWORK = ["model=resnet10", "model.width=4", "trainer.threads=1"]
+ARGUMENTS = ["trainer=ddp_cpu", *NETWORK, "data.train_images=513", "data.val_split=1001", "trainer.max_epochs=2",
+             f"+callbacks.same._target_={CALLBACKS}.SameInEveryProcess"]  # fmt: skip
+
+
+def start(script, tmp_path, *arguments, code=0):
+    """Runs a script in a process of its own, which starts the others."""
+    command = [sys.executable, str(ROOT / script), *arguments]
+    finished = subprocess.run(command, capture_output=True, text=True, timeout=400, cwd=tmp_path)
+    assert finished.returncode == code, finished.stderr
+    return finished
+
+
+def train(tmp_path, *arguments, code=0):
+    places = (f"paths.root_dir={tmp_path}", f"data.data_dir={ROOT}/data/mnist")
+    return start("train.py", tmp_path, *arguments, *places, code=code)
 
 
 @pytest.mark.slow
 def test_two_processes_share_one_run(tmp_path):
-    command = [sys.executable, str(ROOT / "train.py"), *ARGUMENTS, f"paths.root_dir={tmp_path}",
-               f"data.data_dir={ROOT}/data/mnist"]  # fmt: skip
-    finished = subprocess.run(command, capture_output=True, text=True, timeout=400, cwd=tmp_path)
-    assert finished.returncode == 0, finished.stderr
+    # Each has its own share of 501 and 500 validation images: one and two batches.
+    other = f"+callbacks.other._target_={CALLBACKS}.OtherImagesInTheLastProcess"
+    finished = train(tmp_path, *ARGUMENTS, "callbacks=best", "data.eval_batch_size=500", other)
     runs = list((tmp_path / "outputs/train").iterdir())
     assert len(runs) == 1, "each process wrote a directory of its own"
     result = json.loads((runs[0] / "result.json").read_text())
     # 256 images a process and epoch, two batches each; the odd one is dropped.
     assert result["steps"] == 4
     assert finished.stdout.count("written:") == 1
-    evaluate = [sys.executable, str(ROOT / "evaluate.py"), f"ckpt_path={result['best_checkpoint']}",
-                f"hydra.run.dir={tmp_path}/evaluation", "trainer=cpu"]  # fmt: skip
-    subprocess.run(evaluate, check=True, capture_output=True, timeout=400, cwd=tmp_path)
-    evaluation = json.loads((tmp_path / "evaluation/evaluation.json").read_text())
-    assert evaluation["images"] == 10000
-    assert evaluation["accuracy"] == pytest.approx(result["test_accuracy"], abs=1e-7)
+    assert "Warning" not in finished.stderr
+    assert sum(map(sum, result["confusion"])) == 10000
+    for split, images in (("val", 1001), ("test", 10000)):
+        where = f"hydra.run.dir={tmp_path}/{split}"
+        start("evaluate.py", tmp_path, f"ckpt_path={result['best_checkpoint']}", where, "trainer=cpu", f"split={split}")
+        evaluation = json.loads((tmp_path / split / "evaluation.json").read_text())
+        assert evaluation["images"] == images
+        assert evaluation["accuracy"] == pytest.approx(result[f"{split}_accuracy"], abs=1e-7)
+        assert evaluation["loss"] == pytest.approx(result[f"{split}_loss"], rel=1e-5)
+    # What was validated is what was saved: the same images, weights and statistics in every process.
+    assert max(result["history"]["val/acc"]) == pytest.approx(result["val_accuracy"], abs=1e-6)
+
+
+@pytest.mark.slow
+def test_two_processes_of_64_images_train_like_one_of_128(tmp_path):
+    common = (*NETWORK, "data.train_images=640", "data.val_split=500", "trainer.max_epochs=2",
+              "trainer.log_every_n_steps=1", "trainer.limit_test_batches=1")  # fmt: skip
+    curves = []
+    for name, arguments in (
+        ("one", ("trainer=cpu", "data.batch_size=128")),
+        ("two", ("trainer=ddp_cpu", "data.batch_size=64", "trainer.sync_batchnorm=true")),
+    ):
+        train(tmp_path, *common, *arguments, f"hydra.run.dir={tmp_path}/{name}")
+        with (tmp_path / name / "metrics/version_0/metrics.csv").open(newline="") as file:
+            rows = list(csv.DictReader(file))
+        names = ("train/loss_step", "train/loss", "val/loss")
+        curves.append({key: [float(row[key]) for row in rows if row[key]] for key in names})
+    one, two = curves
+    assert [len(one[key]) for key in one] == [10, 2, 2]
+    assert one["train/loss_step"][-1] < 0.95 * one["train/loss_step"][0]
+    for key, values in one.items():
+        assert two[key] == pytest.approx(values, rel=1e-3), key
+
+
+@pytest.mark.slow
+def test_a_loss_that_is_no_number_in_one_process_stops_all_with_one_line(tmp_path):
+    # The last step of the second epoch: without a word to each other only the second process would see it.
+    poison = (f"+callbacks.poison._target_={CALLBACKS}.PoisonAtStep", "+callbacks.poison.step=3",
+              "+callbacks.poison.rank=1")  # fmt: skip
+    finished = train(tmp_path, *ARGUMENTS, *poison, code=2)
+    (line,) = [line for line in finished.stderr.splitlines() if line.strip()]
+    assert line.startswith("error: ")
+    assert "step 4 (epoch 2)" in line
+    assert "last.ckpt" in line
+    assert "written:" not in finished.stdout
 
 
 def test_a_multirun_over_several_devices_is_refused(run_script, tmp_path):

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from apot_lit.build import build_datamodule, build_network
 from apot_lit.data.embedded import load_idx_pair
+from apot_lit.models.build import build_network
 from apot_lit.quant import quant_layers
 from tests.conftest import ROOT
 
@@ -26,17 +26,17 @@ def threads():
 
 
 def network_and_digits(name, power):
-    datamodule = build_datamodule({"data_dir": ROOT / "data/mnist"}, 0)
     pixels, _ = load_idx_pair(ROOT / "data/mnist", "test")
     torch.manual_seed(0)
     model = {"name": name, "residual_gamma": 1}  # else most layers of ResNet-50 would change little
-    network = build_network(model, {"bit": 5, "power": power}, datamodule.input_step)
-    images = datamodule.normalisation(pixels[:1000])
+    data = {"mean": 33 / 255, "std": 0.3081}
+    network = build_network({"model": model, "quant": {"bit": 5, "power": power}, "data": data})
+    pixels = pixels[:1000]
     network.train()
     with torch.no_grad():
-        for batch in images.split(100)[:4]:  # running statistics of real digits
+        for batch in pixels.split(100)[:4]:  # running statistics of real digits
             network(batch)
-    return network.eval(), pixels[:1000], images
+    return network.eval(), pixels
 
 
 def codes_and_logits(network, images, batch_size, channels_last):
@@ -59,16 +59,16 @@ def codes_and_logits(network, images, batch_size, channels_last):
 
 @pytest.mark.parametrize(("name", "power"), [("resnet10", 1), ("resnet10", 0), ("resnet18", 1), ("resnet50", 1)])
 def test_batch_threads_and_memory_format_change_nothing(name, power, threads):
-    network, pixels, images = network_and_digits(name, power)
+    network, pixels = network_and_digits(name, power)
     threads(2)
-    codes, weights, logits = codes_and_logits(network, images, 1000, channels_last=False)
+    codes, weights, logits = codes_and_logits(network, pixels, 1000, channels_last=False)
     assert torch.equal(codes["conv1"], pixels.float() - 33)  # the first layer sees integers
     for layer, values in codes.items():
         if layer != "fc":  # the last layer's input is not quantised
             assert torch.equal(values, values.round()), layer
     for batch_size, count, thread_count, channels_last in SETTINGS:
         threads(thread_count)
-        other, other_weights, other_logits = codes_and_logits(network, images[:count], batch_size, channels_last)
+        other, other_weights, other_logits = codes_and_logits(network, pixels[:count], batch_size, channels_last)
         for layer in weights:
             assert torch.equal(other_weights[layer], weights[layer]), layer
             if layer != "fc":

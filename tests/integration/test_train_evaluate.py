@@ -247,6 +247,27 @@ def test_evaluation_needs_a_checkpoint_and_a_known_split(run_script, tmp_path):
     assert "train, val, test" in outcome.err
 
 
+@pytest.mark.parametrize("plus", ["", "+"])
+def test_any_option_of_lightnings_trainer_is_handed_through(train, plus):
+    options = (
+        "sync_batchnorm=true",
+        "val_check_interval=0.5",
+        "max_time=00:01:00:00",
+        "min_epochs=2",
+        "benchmark=true",
+    )
+    directory, _ = train(*(f"{plus}trainer.{option}" for option in options), "trainer.overfit_batches=2")
+    result = json.loads((directory / "result.json").read_text())
+    assert (result["epochs"], result["steps"]) == (2, 4)  # two batches an epoch
+    assert result["config"]["trainer"]["val_check_interval"] == 0.5
+    assert result["config"]["trainer"]["max_time"] == "00:01:00:00"
+
+
+def test_a_training_ends_in_time(train):
+    directory, _ = train("trainer.max_epochs=1000", "trainer.max_time=00:00:00:05", "data.train_images=64")
+    assert 1 <= json.loads((directory / "result.json").read_text())["epochs"] < 1000
+
+
 def test_without_loggers_it_trains(train):
     directory, _ = train("logger=none", "trainer.max_epochs=1")
     assert (directory / "result.json").exists()

@@ -9,10 +9,14 @@ import torch
 from apot_lit.interop.reference import fitting_options, is_reference, reference_state
 from apot_lit.models import ResNet
 from apot_lit.quant import QuantSpec, quantize_model
-from tests.conftest import ROOT
+from apot_lit.runs.trained import read_any_trained
+from tests.conftest import ROOT, one_thread
 
 RELEASED = ROOT.parent / "shared/reference/resnet10_4bit_apot.pth.tar"
 NAMES = {"act_quantizer.raw_alpha": "act_alpha", "weight_quantizer.raw_alpha": "weight_alpha"}
+
+
+single_thread = pytest.fixture(one_thread)
 
 
 def write_reference(path: Path, network, **extra):
@@ -86,6 +90,7 @@ def test_evaluation_computes_what_the_network_computes(run_script, tmp_path, bit
         ),
         (["model=resnet10", "quant.bit=3"], ["conv1.weight", "[4, 1, 7, 7]", "model.width=4"]),
         (["model=resnet10", "model.width=4", "quant.bit=32"], ["quant.bit=32", "clipping thresholds", "2 to 8"]),
+        (["model=resnet10", "model.width=0", "quant.bit=3"], ["model.width=0", "from 1 to 512"]),
         (["model=resnet10", "model.width=4", "quant.bit=9"], ["quant.bit=9", "2, 3, 4, 5, 6, 7, 8, 32"]),
     ],
 )
@@ -136,6 +141,18 @@ def test_a_released_checkpoint_gives_its_published_accuracy(run_script, tmp_path
     assert outcome.code == 0, outcome.err
     evaluation = json.loads((tmp_path / "evaluation/evaluation.json").read_text())
     assert abs(sum(row[i] for i, row in enumerate(evaluation["confusion"])) - right) <= within
+
+
+@pytest.mark.skipif(not RELEASED.exists(), reason="no released checkpoint at hand")
+@pytest.mark.parametrize(
+    ("bit", "power", "warned"),
+    [(4, 1, False), (3, 1, True), *(pytest.param(*other, True, marks=pytest.mark.slow) for other in ((5, 1), (4, 0)))],
+)
+def test_other_levels_than_those_of_the_training_are_noticed(single_thread, capsys, bit, power, warned):
+    read_any_trained(str(RELEASED), {"name": "resnet10"}, {"bit": bit, "power": power}, ROOT / "data/mnist")
+    said = capsys.readouterr().err
+    assert len(said.splitlines()) == warned
+    assert ("quant.bit=4 quant.power=1 better than" in said) == warned
 
 
 @pytest.mark.slow

@@ -6,6 +6,7 @@ from torch import nn
 
 from apot_lit.models import ARCHITECTURES, ResNet
 from apot_lit.quant import QuantSpec, dequantize_model, quantize_model
+from apot_lit.quant.absorb import AbsorbedReLU
 from tests.quant.exact import gaussian
 
 DEPTHS = {  # expansion of the last convolution of a block, blocks per stage
@@ -155,8 +156,8 @@ def test_blocks_start_with_their_residual_times_gamma(name, chosen, gamma):
         ({"name": "resnet20"}, f"name=resnet20: must be one of {', '.join(DEPTHS)}"),
         ({"name": ""}, f"name=: must be one of {', '.join(DEPTHS)}"),
         ({"name": "resnet10", "stem": "large"}, "stem=large: must be reference or small"),
-        ({"name": "resnet10", "width": 0}, "width=0: must be at least 1"),
-        ({"name": "resnet10", "residual_gamma": 1.1}, "residual_gamma=1.1: must be from 0 to 1"),
+        ({"name": "resnet10", "width": 0}, "width=0: must be an integer from 1 to 512"),
+        ({"name": "resnet10", "residual_gamma": 1.1}, "residual_gamma=1.1: must be null or a number from 0 to 1"),
     ],
 )
 def test_wrong_arguments_are_refused_with_one_line(options, message):
@@ -211,18 +212,17 @@ def test_every_parameter_gets_a_gradient(name, bit, scheme):
     check_gradients(name, bit, scheme)
 
 
-@pytest.mark.parametrize(("name", "absorbed"), [("resnet10", 4), ("resnet50", 32)])
+@pytest.mark.parametrize(("name", "absorbed"), [("resnet10", 4 + 3), ("resnet50", 32 + 3)])
 def test_blocks_lose_only_the_relus_that_quantisation_makes_superfluous(name, absorbed):
+    """Those within blocks, and the three that a strided convolution and a strided shortcut read."""
     torch.manual_seed(0)
     network = ResNet(name, width=4)
     with_relus = quantize_model(network, QuantSpec(bit=3))
     quantized = quantize_model(network, QuantSpec(bit=3))
-    blocks = [block for block in with_relus.modules() if hasattr(block, "feeds")]
-    relus = [(block, relu) for block in blocks for relu in block.feeds]
+    relus = [relu for relu, module in with_relus.named_modules() if isinstance(module, AbsorbedReLU)]
     assert len(relus) == absorbed
-    for block, relu in relus:
-        assert isinstance(getattr(block, relu), nn.Identity)
-        setattr(block, relu, nn.ReLU())
+    for relu in relus:
+        with_relus.set_submodule(relu, nn.ReLU())
     images = gaussian(4 * 784, seed=1).view(4, 1, 28, 28)
     outputs = []
     for model in (quantized, with_relus):
@@ -233,5 +233,4 @@ def test_blocks_lose_only_the_relus_that_quantisation_makes_superfluous(name, ab
     for one, other in zip(quantized.parameters(), with_relus.parameters(), strict=True):
         torch.testing.assert_close(one.grad, other.grad)
     for model in (dequantize_model(quantized), quantize_model(network, QuantSpec(bit=4, act_bit=32))):
-        blocks = [block for block in model.modules() if hasattr(block, "feeds")]
-        assert all(isinstance(getattr(block, relu), nn.ReLU) for block in blocks for relu in block.feeds)
+        assert all(isinstance(model.get_submodule(relu), nn.ReLU) for relu in relus)

@@ -1,6 +1,6 @@
 import pytest
 
-from apot_lit.quant import native
+from apot_lit.quant.cpu import native
 from tests import conftest
 
 one_thread = pytest.fixture(autouse=True, scope="package")(conftest.one_thread)

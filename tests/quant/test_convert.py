@@ -8,7 +8,7 @@ import torch
 import torchvision
 from torch import nn
 
-from apot_lit.models import ResNet
+from apot_lit.models import PixelInput, ResNet
 from apot_lit.quant import (
     QuantConv2d,
     QuantLinear,
@@ -21,7 +21,7 @@ from apot_lit.quant import (
 from apot_lit.quant.quantizers import (
     ActivationQuantizer,
     FloatPassthrough,
-    InputGrid,
+    InputCodes,
     MaxWeightQuantizer,
     WeightQuantizer,
 )
@@ -110,11 +110,21 @@ def test_one_kind_can_stay_float(option, kind):
     assert [list(kinds) for kinds in thresholds.values()] == [[other]] * 3
 
 
-def test_input_step_goes_to_the_first_layer_alone():
-    quantized = quantize_model(sequential(), QuantSpec(bit=4), input_step=0.125)
-    grids = [name for name, module in quantized.named_modules() if isinstance(module, InputGrid)]
+def with_pixels(step=0.125):
+    model = nn.Sequential()
+    model.add_module("input", PixelInput(0, 1 / (255 * step)))
+    for name, module in sequential().named_children():
+        model.add_module(name, module)
+    return model
+
+
+def test_the_integers_of_the_input_go_to_the_first_layer_alone():
+    quantized = quantize_model(with_pixels(), QuantSpec(bit=4))
+    grids = [name for name, module in quantized.named_modules() if isinstance(module, InputCodes)]
     assert grids == ["0.act_quantizer"]
-    assert quantized[0].act_quantizer.step == 0.125
+    codes = quantized.input(torch.arange(4, dtype=torch.uint8))
+    assert codes.values.tolist() == [0, 1, 2, 3]
+    assert codes.scale == pytest.approx(0.125, rel=1e-15)
 
 
 @pytest.mark.parametrize(("edge_scale", "magnitude"), [("absmax", True), ("max", False)])
@@ -210,7 +220,7 @@ def test_a_quantised_model_is_refused(bit):
 
 def test_full_precision_is_the_float_model():
     model = sequential().eval()
-    copied = quantize_model(model, QuantSpec(bit=32), input_step=0.1)
+    copied = quantize_model(model, QuantSpec(bit=32))
     assert torch.equal(copied(images()), model(images()))
     assert not types(copied)
     assert repr(copied) == repr(model)
@@ -262,10 +272,10 @@ def test_the_mode_and_frozen_parameters_are_kept(training):
 def test_state_dict_keys_are_those_of_the_float_model_and_the_thresholds():
     model = sequential()
     thresholds = {f"{index}.{kind}_quantizer.raw_alpha" for index in (2, 5, 8) for kind in ("weight", "act")}
-    quantized = quantize_model(model, QuantSpec(bit=4), input_step=0.1)
+    quantized = quantize_model(with_pixels(), QuantSpec(bit=4))
     assert set(quantized.state_dict()) == set(model.state_dict()) | thresholds
     quantized.load_state_dict(model.state_dict(), strict=False)
-    other = quantize_model(sequential(), QuantSpec(bit=4), input_step=0.1)
+    other = quantize_model(with_pixels(), QuantSpec(bit=4))
     other.load_state_dict(quantized.state_dict())
     assert torch.equal(other.eval()(images()), quantized.eval()(images()))
 

@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from apot_lit.quant.convolution import convolve
+from apot_lit.quant.cpu.convolution import convolve
 
 FORMATS = [torch.contiguous_format, torch.channels_last]
 ONE_PIXEL = [

@@ -11,8 +11,9 @@ from apot_lit.quant.layers import QuantConv2d, QuantLinear
 from apot_lit.quant.levels import level_set
 from apot_lit.quant.quantizers import (
     ActivationQuantizer,
+    Codes,
     FloatPassthrough,
-    InputGrid,
+    InputCodes,
     MaxWeightQuantizer,
     WeightQuantizer,
 )
@@ -136,14 +137,14 @@ def test_first_and_last_layers_quantise_the_weight_alone():
     torch.testing.assert_close(plain(x), conv(x), rtol=1e-5, atol=1e-5)
 
 
-def test_input_grid_convolves_the_integers():
+def test_given_codes_are_convolved_as_integers():
     pixels = torch.randint(0, 256, (2, 3, 8, 8), generator=torch.Generator().manual_seed(0)) - 33
     step = 1 / (255 * 0.308)
     conv = float_conv(3, 5, padding=1, bias=False)
-    layer = QuantConv2d.from_float(conv, MaxWeightQuantizer(8), InputGrid(step))
+    layer = QuantConv2d.from_float(conv, MaxWeightQuantizer(8), InputCodes(8))
     codes = layer.weight_quantizer(conv.weight)
     expected = F.conv2d(pixels.double(), codes.values.detach().double(), padding=1) * codes.scale * step
-    assert_relative(layer(pixels * step), expected, 1e-6)
+    assert_relative(layer(Codes(pixels.float(), step)), expected, 1e-6)
 
 
 def accumulating_layer(scheme, bit, **options):

@@ -8,7 +8,7 @@ from apot_lit.quant.quantizers import (
     ActivationQuantizer,
     Codes,
     FloatPassthrough,
-    InputGrid,
+    InputCodes,
     MaxWeightQuantizer,
     WeightQuantizer,
 )
@@ -73,7 +73,7 @@ def test_representation_names_bit_scheme_and_threshold():
     assert "normalize=False" in repr(WeightQuantizer(level_set("apot", 3), 2.5, normalize=False))
     assert repr(ActivationQuantizer(level_set("pot", 3), 6.0)) == "ActivationQuantizer(bit=3, scheme=pot, alpha=6)"
     assert "bit=8" in repr(MaxWeightQuantizer(8))
-    assert "step=0.25" in repr(InputGrid(0.25))
+    assert "bit=8" in repr(InputCodes(8))
 
 
 def test_only_the_threshold_is_trained_and_saved():
@@ -149,20 +149,15 @@ def test_max_weight_quantiser_of_zeros_and_its_gradient():
     torch.testing.assert_close(weight.grad, grad_out)  # straight through, the largest weight too
 
 
-@pytest.mark.parametrize(("mean", "std"), [(33, 0.308), (0, 1.0)])
-def test_input_grid_recovers_the_integers(mean, std):
-    pixels = torch.arange(256)
-    step = 1 / (255 * std)
-    x = (pixels.float() / 255 - mean / 255) / std
-    codes = InputGrid(step)(x)
-    assert torch.equal(codes.values, (pixels - mean).float())
-    torch.testing.assert_close(codes.fake_quantized(), x, rtol=1e-5, atol=1e-6)
+def test_input_codes_are_handed_on():
+    given = Codes(torch.tensor([-33.0, 222.0]), 0.25)
+    assert InputCodes(8)(given) is given
+    assert not InputCodes(8).state_dict()
 
 
-def test_input_grid_rounds_to_nearest_and_passes_the_gradient():
+def test_rounding_to_a_grid_is_to_nearest_and_passes_the_gradient():
     x = torch.tensor([-0.5, -0.24, 0.12, 0.125, 0.375, 1.1, 1000.0], requires_grad=True)
-    codes = InputGrid(0.25)(x)
-    assert codes.values.tolist() == [-2, -1, 0, 1, 2, 4, 4000]
-    codes.fake_quantized().sum().backward()
+    codes = round_codes(x, 0.25)
+    assert codes.tolist() == [-2, -1, 0, 1, 2, 4, 4000]
+    (codes * 0.25).sum().backward()
     assert x.grad.tolist() == [1] * 7
-    assert not InputGrid(0.25).state_dict()

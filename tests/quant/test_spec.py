@@ -48,22 +48,24 @@ def test_full_precision_has_no_levels():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        *(({"bit": bit}, f"bit={bit}: must be one of {BITS}") for bit in (1, 0, -4, 9, 16, 33, None, "4")),
-        *(({name: 1}, f"{name}=1: must be one of {BITS}") for name in ("weight_bit", "act_bit")),
+        *(({"bit": bit}, f"bit={bit}: must be one of {BITS}") for bit in (1, 0, -4, 9, 16, 33, 4.0, "4")),
+        ({"bit": None}, f"bit=null: must be one of {BITS}"),
+        *(({name: 1}, f"{name}=1: must be null or one of {BITS}") for name in ("weight_bit", "act_bit")),
         *(({name: 12}, f"{name}=12: must be one of {BITS}") for name in ("first_bit", "last_bit")),
-        ({"first_bit": None}, f"first_bit=None: must be one of {BITS}"),
+        ({"first_bit": None}, f"first_bit=null: must be one of {BITS}"),
         ({"bit": 32, "weight_bit": 4}, "weight_bit=4: bit=32 is full precision everywhere; set bit as well"),
         ({"bit": 32, "act_bit": 32}, "act_bit=32: bit=32 is full precision everywhere; set bit as well"),
+        ({"additive": 1}, "additive=1: must be true or false"),
         ({"edge_scale": "min"}, "edge_scale=min: must be absmax or max"),
-        ({"power": 2}, "power=2: must be 1 (powers of two) or 0 (uniform)"),
-        ({"power": -1}, "power=-1: must be 1 (powers of two) or 0 (uniform)"),
+        ({"power": 2}, "power=2: must be 1 or 0 (powers of two, or uniform)"),
+        ({"power": -1}, "power=-1: must be 1 or 0 (powers of two, or uniform)"),
         *(
-            ({name: value}, f"{name}={value}: must be a finite number of at least {ALPHA_MIN}")
+            ({name: value}, f"{name}={value}: must be a number from {ALPHA_MIN} to 1000000")
             for name in ("weight_alpha", "act_alpha")
-            for value in (0.0, -3.0, ALPHA_MIN / 2, float("inf"), float("nan"))
+            for value in (0.0, -3.0, ALPHA_MIN / 2, 1e7, float("inf"), float("nan"))
         ),
         *(
-            ({"grad_scale": value}, f"grad_scale={value}: must be null or a finite number above 0")
+            ({"grad_scale": value}, f"grad_scale={value}: must be null or a number above 0, at most 1000000")
             for value in (0.0, -1.0, float("inf"), float("nan"))
         ),
     ],

@@ -101,7 +101,7 @@ def test_tables_hold_means_deviations_and_the_paired_comparison(results):
     assert all(row["Accuracy"] == "not run yet" for row in apot if row not in filled)
     (compared,) = (row["Compared with APoT"] for row in rows(text, "reference: uniform") if row["Seeds"] == "3")
     differences = [100 * (a - u) for a, u in zip(APOT, UNIFORM, strict=True)]
-    half = 4.303 * statistics.stdev(differences) / math.sqrt(3)
+    half = 4.302653 * statistics.stdev(differences) / math.sqrt(3)
     assert half > statistics.mean(differences)
     assert compared == f"{statistics.mean(differences):+.2f} ± {half:.2f}, within noise"
 
@@ -161,7 +161,7 @@ def test_a_comparison_uses_common_seeds_alone():
     )
     assert both.pairs == (0, 1)
     assert both.difference == pytest.approx(0.35)
-    assert both.half_width == pytest.approx(12.706 * statistics.stdev([0.5, 0.2]) / math.sqrt(2))
+    assert both.half_width == pytest.approx(12.706205 * statistics.stdev([0.5, 0.2]) / math.sqrt(2))
     assert both.more_than_noise is False
     one = compare({0: outcome(0.9)}, {0: outcome(0.1)})
     assert (one.difference, one.pair_half_width, one.more_than_noise) == (pytest.approx(0.8), None, None)
@@ -179,7 +179,7 @@ def test_the_choice_of_test_images_is_noise_too():
     by_image = (right[0].astype(float) - right[1]).mean(axis=0)
     compared = compare(first, second)
     assert compared.difference == pytest.approx(by_image.mean())
-    assert compared.image_half_width == pytest.approx(1.96 * by_image.std() / math.sqrt(500))
+    assert compared.image_half_width == pytest.approx(1.959964 * by_image.std() / math.sqrt(500))
     # Resampling test images moves the difference by as much; that the seeds stay the same here is why both count.
     moved = [by_image[generator.integers(500, size=500)].mean() for _ in range(2000)]
     assert compared.image_half_width == pytest.approx(1.96 * statistics.stdev(moved), rel=0.1)
@@ -232,7 +232,9 @@ def test_other_protocols_are_kept_apart_and_what_cannot_be_used_is_listed(result
 def written(run_script, results, tmp_path):
     readme = tmp_path / "README.md"
     readme.write_text("before\n<!-- results:begin -->\nold\n<!-- results:end -->\nafter\n")
-    outcome = run_script("report.py", f"results_dir={results}", f"readme={readme}", f"hydra.run.dir={tmp_path}/report")
+    outcome = run_script(
+        "report.py", f"results_dir={results}", f"documents=[{readme}]", f"hydra.run.dir={tmp_path}/report"
+    )
     assert outcome.code == 0, outcome.err
     return tmp_path / "report", readme, outcome
 
@@ -308,9 +310,11 @@ def test_the_page_works_in_a_browser(written, tmp_path):
         (["results_dir=nowhere"], ["results_dir=nowhere", "no such directory"]),
         (["results_dir=empty"], ["results_dir=empty", "no result"]),
         (["results_dir=broken"], ["results_dir=broken", "result.json", "damaged"]),
-        (["readme=nowhere.md"], ["readme=nowhere.md", "no such file"]),
-        (["readme=plain.md"], ["readme=plain.md", "results:begin"]),
-        (["readme=marked.md", "results_dir=benchmarked"], ["benchmark_0.json", "that benchmark.py wrote"]),
+        (["documents=[nowhere.md]"], ["documents: nowhere.md", "no such file"]),
+        (["documents=[plain.md]"], ["documents: plain.md", "results:begin"]),
+        (["documents=[marked.md,open.md]"], ["documents: open.md", "results:begin", "results:end", "once each"]),
+        (["documents=[other.md]"], ["documents: other.md", "section benchmark", "results"]),
+        (["documents=[marked.md]", "results_dir=benchmarked"], ["benchmark_0.json", "that benchmark.py wrote"]),
         (["published=nowhere.csv"], ["published=nowhere.csv"]),
         (["result_dir=x"], ["result_dir", "did you mean results_dir?"]),
     ],
@@ -322,6 +326,8 @@ def test_mistakes_are_one_line_and_nothing_is_overwritten(run_script, results, t
     (tmp_path / "broken/result.json").write_text("[]")
     (tmp_path / "plain.md").write_text("no markers")
     (tmp_path / "marked.md").write_text("<!-- results:begin -->\n<!-- results:end -->")
+    (tmp_path / "open.md").write_text("<!-- results:begin -->\n")
+    (tmp_path / "other.md").write_text("<!-- benchmark:begin -->\n<!-- benchmark:end -->")
     shutil.copytree(results, tmp_path / "benchmarked")
     (tmp_path / "benchmarked/benchmark_0.json").write_text('{"steps": []}')
     (tmp_path / "report").mkdir()
@@ -330,3 +336,4 @@ def test_mistakes_are_one_line_and_nothing_is_overwritten(run_script, results, t
     outcome.assert_refused(parts)
     assert (tmp_path / "report/tables.md").read_text() == "kept"
     assert (tmp_path / "plain.md").read_text() == "no markers"
+    assert (tmp_path / "marked.md").read_text() == "<!-- results:begin -->\n<!-- results:end -->"

@@ -1,6 +1,17 @@
 #include "apot_runtime.h"
 
+#include <float.h>
 #include <string.h>
+
+/* Every product and every sum is rounded to float by itself, as in torch: none are fused, whatever the flags. */
+#if defined __GNUC__ && !defined __clang__
+#pragma GCC optimize("fp-contract=off")
+#else
+#pragma STDC FP_CONTRACT OFF
+#endif
+#if defined __FAST_MATH__ || !(FLT_EVAL_METHOD == 0 || FLT_EVAL_METHOD == 16)
+#error "needs IEEE floats: compile without -ffast-math, and for SSE rather than x87"
+#endif
 
 void (*apot_on_codes)(const uint8_t *codes, long count) = 0;
 

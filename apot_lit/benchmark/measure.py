@@ -1,0 +1,73 @@
+"""The whole benchmark: measures, compares with the targets, prints and writes."""
+
+from pathlib import Path
+from typing import Any
+
+from apot_lit.benchmark.benchmark_tables import inference_report, text_report
+from apot_lit.benchmark.epoch_time import measure_epoch
+from apot_lit.benchmark.evaluation_time import measure_evaluation
+from apot_lit.benchmark.inference_time import measure_inference
+from apot_lit.benchmark.picture import draw
+from apot_lit.benchmark.pipeline_time import measure_pipeline
+from apot_lit.benchmark.projection_time import measure_projection
+from apot_lit.benchmark.setting import build_setting
+from apot_lit.benchmark.step_time import measure_bits, measure_steps
+from apot_lit.benchmark.targets import compare_with_targets
+from apot_lit.errors import UserError
+from apot_lit.runs.provenance import commit, hardware, versions
+from apot_lit.runs.result import write_json
+
+RESULT_FILE = "benchmark.json"
+INFERENCE_FILE = "inference.json"
+PICTURE = "benchmark.png"
+
+
+def benchmark(config: dict[str, Any]) -> dict[str, Any]:
+    """Measures everything, and writes ``benchmark.json`` and a picture to the output directory.
+
+    With ``inference=true`` it measures exported networks alone, and writes ``inference.json``.
+
+    Args:
+        config: plain, resolved configuration with the keys of `apot_lit.config.schemas.BenchmarkConfig`.
+
+    Returns:
+        The content of ``benchmark.json``.
+
+    Raises:
+        UserError: for anything in the configuration that cannot work.
+    """
+    setting = build_setting(config)
+    if config["inference"] and setting.device.type != "cpu":
+        raise UserError(f"device={config['device']}: exported networks run on the CPU, give device=cpu")
+    if config["compile"] and not setting.compile:
+        print("no C++ compiler ($CXX, g++ or clang++): nothing is measured compiled")
+    output_dir = Path(config["paths"]["output_dir"])
+    facts = {
+        "config": config,
+        "versions": versions(),
+        "commit": commit(),
+        "hardware": hardware(setting.device),
+        "repeats": setting.timer.repeats,
+    }
+    if config["inference"]:
+        inference = {**facts, **measure_inference(setting)}
+        write_json(output_dir / INFERENCE_FILE, inference, config["paths"]["root_dir"])
+        print(f"\n{inference_report(inference)}\n\nwritten: {output_dir / INFERENCE_FILE}")
+        return inference
+    steps = measure_steps(setting)
+    result: dict[str, Any] = {
+        **facts,
+        "compiled": setting.compile,
+        "steps": steps,
+        "step_8_to_2": measure_bits(setting),
+        "projection": measure_projection(setting),
+        "pipeline": measure_pipeline(setting, steps),
+        "epoch": measure_epoch(setting),
+        "evaluation": measure_evaluation(setting),
+    }
+    result["targets"] = compare_with_targets(result)
+    write_json(output_dir / RESULT_FILE, result, config["paths"]["root_dir"])
+    draw(result, output_dir / PICTURE)
+    print(f"\n{text_report(result)}\n")
+    print("written:", output_dir / RESULT_FILE, output_dir / PICTURE, sep="\n  ")
+    return result

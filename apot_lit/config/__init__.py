@@ -1,0 +1,1 @@
+"""Typed configuration; with the scripts the only place that knows Hydra."""

@@ -1,0 +1,1 @@
+"""Evaluation of a trained network, and what it costs."""

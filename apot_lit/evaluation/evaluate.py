@@ -1,0 +1,84 @@
+"""Evaluation of a checkpoint, or of a network just trained, on one split."""
+
+from pathlib import Path
+from typing import Any
+
+from apot_lit.data.mnist import build_datamodule
+from apot_lit.errors import UserError
+from apot_lit.evaluation.confusion import confusion_figure
+from apot_lit.evaluation.cost import cost_table, measure_cost
+from apot_lit.quant import clipping_thresholds
+from apot_lit.runs.provenance import commit, hardware, versions
+from apot_lit.runs.result import write_json
+from apot_lit.runs.text import percent, text_table
+from apot_lit.runs.trained import read_any_trained
+from apot_lit.training.classifier import QuantClassifier
+from apot_lit.training.testing import evaluate_split
+from apot_lit.training.trainer import build_trainer, prepare
+
+SPLITS = ("train", "val", "test")
+EVALUATION_FILE = "evaluation.json"
+CONFUSION_PICTURE = "confusion.png"
+
+
+def evaluate(config: dict[str, Any]) -> dict[str, Any]:
+    """Evaluates a checkpoint, with model and data rebuilt from what it carries.
+
+    Writes ``evaluation.json`` and a picture of the confusion matrix to the output directory.
+
+    Args:
+        config: plain, resolved configuration with the keys of `apot_lit.config.schemas.EvaluateConfig`.
+
+    Returns:
+        The content of ``evaluation.json``.
+
+    Raises:
+        UserError: for an unknown split or a checkpoint that cannot be evaluated.
+    """
+    if config["split"] not in SPLITS:
+        raise UserError(f"split={config['split']}: must be one of {', '.join(SPLITS)}")
+    checkpoint = read_any_trained(config["ckpt_path"], config["model"], config["quant"], config["data_dir"])
+    places = {key: config[key] for key in ("data_dir", "download")} | {"eval_batch_size": config["batch_size"]}
+    trained = {**checkpoint.config, "data": {**checkpoint.config["data"], **places}}
+    datamodule = build_datamodule(trained)
+    classifier = QuantClassifier(trained, network=checkpoint.network)
+    cost = measure_cost(classifier.network, (1, 1, 28, 28))  # early: nothing is compiled yet
+    prepare(classifier, config["trainer"])
+    trainer = build_trainer(config["trainer"], logger=False, enable_progress_bar=False, enable_checkpointing=False)
+    scores = evaluate_split(trainer, classifier, datamodule, config["split"])
+    if not trainer.is_global_zero:
+        return {}
+    evaluation = {
+        "ckpt_path": config["ckpt_path"],
+        "split": config["split"],
+        **scores,
+        "clipping_thresholds": clipping_thresholds(classifier.network),
+        "cost": cost.to_dict(),
+        "config": trained,
+        "versions": versions(),
+        "commit": commit(),
+        "hardware": hardware(trainer.strategy.root_device),
+    }
+    output_dir = Path(config["paths"]["output_dir"])
+    write_json(output_dir / EVALUATION_FILE, evaluation, config["paths"]["root_dir"])
+    confusion_figure(scores["confusion"]).savefig(output_dir / CONFUSION_PICTURE, dpi=150)
+    _print_evaluation(evaluation)
+    print(cost_table(cost), end="\n\n")
+    print("written:", output_dir / EVALUATION_FILE, output_dir / CONFUSION_PICTURE, sep="\n  ")
+    return evaluation
+
+
+def _print_evaluation(evaluation: dict[str, Any]) -> None:
+    right = sum(row[label] for label, row in enumerate(evaluation["confusion"]))
+    print(
+        f"{evaluation['split']} accuracy {percent(evaluation['accuracy'])} "
+        f"({right} of {evaluation['images']} images), loss {evaluation['loss']:.4f}\n"
+    )
+    classes = [[label, percent(value)] for label, value in enumerate(evaluation["class_accuracy"])]
+    print(text_table(classes, ["class", "accuracy"]), end="\n\n")
+    thresholds = [
+        [layer, *(f"{kinds[kind]:.4f}" if kind in kinds else "-" for kind in ("weight", "act"))]
+        for layer, kinds in evaluation["clipping_thresholds"].items()
+    ]
+    if thresholds:
+        print(text_table(thresholds, ["layer", "alpha weight", "alpha act"]), end="\n\n")

@@ -1,0 +1,131 @@
+"""report.py: collects results and writes tables, pictures and the page."""
+
+import csv
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from apot_lit.benchmark.benchmark_tables import inference_report, markdown_table
+from apot_lit.data.embedded import load_idx_pair
+from apot_lit.errors import UserError
+from apot_lit.report.collect import Collection, collect
+from apot_lit.report.documents import filled
+from apot_lit.report.page import build_page
+from apot_lit.report.plots import all_pictures, feature
+from apot_lit.report.runs_csv import write_csv
+from apot_lit.report.sentences import (
+    FIRST_RUN,
+    RELEASED,
+    WHOLE_SET,
+    aims_table,
+    first_run_sentence,
+    released_sentences,
+    trials_table,
+)
+from apot_lit.report.tables import Published, best_summary, markdown, read_published
+from apot_lit.runs.contents import NotUsable, read_json
+from apot_lit.runs.files import write_text
+from apot_lit.runs.schema import one_line
+
+
+def report(config: Mapping[str, Any]) -> None:
+    """Writes ``tables.md``, ``results.csv``, pictures and ``report.html`` to the output directory.
+
+    Args:
+        config: plain, resolved configuration with the keys of `apot_lit.config.schemas.ReportConfig`.
+
+    Raises:
+        UserError: for a directory without results, or a document that can't be filled; nothing is written then.
+    """
+    results_dir = Path(config["results_dir"])
+    collection = collect(results_dir)
+    published_path = Path(config["published"])
+    if not published_path.exists():
+        raise UserError(f"published={published_path}: there is no such file")
+    with _one_line(f"published={published_path}: must have the columns model, bit, scheme and published_percent"):
+        published = read_published(published_path)
+    text = markdown(collection, published)
+    sections = document_sections(collection, published, results_dir) if config["documents"] else {}
+    documents = {path: filled(path, sections) for path in map(Path, config["documents"])}
+
+    output_dir = Path(config["paths"]["output_dir"])
+    if config["download"]:
+        load_idx_pair(config["data_dir"], "test", download=True)
+    pictures = all_pictures(collection, feature(collection), Path(config["data_dir"]))
+    written = []
+    for name, _, figure in pictures:
+        written.append(output_dir / f"{name}.png")
+        figure.savefig(written[-1], dpi=150)
+    for name, content in (("tables.md", text + "\n"), ("report.html", build_page(collection, published, pictures))):
+        written.append(output_dir / name)
+        write_text(written[-1], content)
+    written.append(output_dir / "results.csv")
+    write_csv(collection, written[-1])
+    for document, updated in documents.items():
+        write_text(document, updated)
+        written.append(document)
+    for path, reason in collection.left_out:
+        print(f"left out: {path}: {reason}", file=sys.stderr)
+    for group in collection.groups:
+        if not group.main:
+            print(f"kept apart, another protocol: {group.name}", file=sys.stderr)
+    print("written:", *written, sep="\n  ")
+
+
+def document_sections(collection: Collection, published: Published, results_dir: Path) -> dict[str, str]:
+    """The text of every generated section that a document may have, by its name.
+
+    Args:
+        collection: what `collect` found in `results_dir`.
+        published: see `build_tables`.
+        results_dir: directory of the project's result files; what it lacks gives no section.
+
+    Raises:
+        UserError: for a damaged file.
+    """
+    sections = {"results": markdown(collection, published), **benchmark_tables(results_dir)}
+    summary = best_summary(collection)
+    if summary is not None:
+        sections["summary"] = summary
+    for name, needed, text in (
+        ("aims", ["aims.csv"], lambda: aims_table(collection, results_dir / "aims.csv")),
+        ("trials", ["trials.csv"], lambda: trials_table(results_dir / "trials.csv")),
+        ("first_run", [FIRST_RUN], lambda: first_run_sentence(results_dir / FIRST_RUN)),
+        ("released", [*RELEASED.values(), WHOLE_SET], lambda: released_sentences(results_dir)),
+    ):
+        if all((results_dir / file).is_file() for file in needed):
+            with _one_line(f"{results_dir}: {', '.join(needed)}: damaged"):
+                sections[name] = text()
+    return sections
+
+
+def benchmark_tables(results_dir: Path) -> dict[str, str]:
+    """Tables of the benchmarks that a directory holds as ``benchmark_*.json`` and ``inference_*.json``, by name.
+
+    Raises:
+        UserError: if one of these files holds something else.
+    """
+    tables = {}
+    for name, table in (("benchmark", markdown_table), ("inference", _inference_tables)):
+        paths = sorted(results_dir.glob(f"{name}_*.json"))
+        with _one_line(f"{', '.join(map(str, paths))}: must be files that benchmark.py wrote"):
+            if paths:
+                tables[name] = table([read_json(path) for path in paths])
+    return tables
+
+
+@contextmanager
+def _one_line(said: str) -> Iterator[None]:
+    """Says so, and with which error, where files of numbers are not as the tables need them."""
+    try:
+        yield
+    except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, csv.Error, OSError) as error:
+        raise UserError(f"{said} ({type(error).__name__}: {one_line(error, 120)})") from error
+    except NotUsable as error:
+        raise UserError(f"{said} ({error})") from error
+
+
+def _inference_tables(results: Sequence[Mapping[str, Any]]) -> str:
+    return "\n\n".join(inference_report(result, "github") for result in results)

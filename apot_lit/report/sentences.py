@@ -1,0 +1,105 @@
+"""Texts of documents that hold numbers of result files: what was aimed at, trials, single runs."""
+
+import csv
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from apot_lit.report.collect import Collection
+from apot_lit.report.tables import BITS, Table
+from apot_lit.runs.contents import EVALUATION, NotUsable, read_json, read_result
+from apot_lit.runs.protocol import Row
+from apot_lit.runs.schema import misfit
+from apot_lit.runs.text import percent
+
+FIRST_RUN = "resnet18_5bit_apot_3epochs_seed0.json"
+RELEASED = {split: f"reference/released_resnet10_4bit_{split}.json" for split in ("train", "test")}
+WHOLE_SET = "reference/resnet10_4bit_apot_60k_seed0.json"
+
+
+def aims_table(collection: Collection, path: Path) -> str:
+    """Mean test accuracy by `best` with APoT levels beside what was aimed at.
+
+    Args:
+        collection: the results.
+        path: file of the aims: stem, model, bit, percent.
+    """
+    with path.open(newline="") as file:
+        aims = {
+            (line["stem"], line["model"], int(line["bit"])): float(line["percent"]) for line in csv.DictReader(file)
+        }
+    rows = []
+    for stem, model in dict.fromkeys((stem, model) for stem, model, _ in aims):
+        stem_options = () if stem == "reference" else (("model.stem", stem),)
+        main = next((group for group in collection.groups if group.recipe == "best" and group.main), None)
+        wanted = {*(main.protocol if main else ()), *stem_options}
+        runs = next((group.runs for group in collection.groups if {*group.protocol} == wanted), {})
+        cells = []
+        for bit in BITS:
+            found = runs.get(Row(model, bit, "apot"), [])
+            cells.append(_against_aim([run.test_accuracy for run in found], aims[stem, model, bit]))
+        rows.append([model if stem == "reference" else f"{model}, {stem} stem", *cells])
+    return Table("aims", ["APoT by `best`", *(f"{bit} bit" for bit in BITS)], rows).markdown()
+
+
+def trials_table(path: Path) -> str:
+    """The single runs by which choices of the recipe were made.
+
+    Args:
+        path: file of the trials.
+    """
+    with path.open(newline="") as file:
+        lines = list(csv.DictReader(file))
+    rows = [
+        [line["trial"], line["model"], line["bit"], line["epochs"], line["val_percent"], line["test_percent"]]
+        for line in lines
+    ]
+    headers = ["Trial", "Model", "Bits", "Epochs", "Validation, %", "Test, %"]
+    machines = sorted({f"{line['cpu']}, torch {line['torch']}" for line in lines})
+    seeds = ", ".join(sorted({line["seed"] for line in lines}))
+    return f"{Table('trials', headers, rows).markdown()}\n\nOne run each, seed {seeds}, on {'; '.join(machines)}."
+
+
+def first_run_sentence(path: Path) -> str:
+    """How long the README's first command takes, and what it gives."""
+    result = _result(path)
+    hardware = result["hardware"]
+    return (
+        f"The {result['epochs']} epochs took {result['wall_seconds']:.0f} s on {hardware['threads']} threads of an "
+        f"{hardware['cpu']}; the network then has {percent(result['test_accuracy'])} test accuracy (one seed)."
+    )
+
+
+def released_sentences(results_dir: Path) -> str:
+    """What the reference's released checkpoint gives here, and what its recipe gives on all 60,000 images."""
+    counts = {split: _right(read_json(results_dir / file)) for split, file in RELEASED.items()}
+    whole = _result(results_dir / WHOLE_SET)
+    return (
+        f"The released 4-bit ResNet-10 classifies {counts['train']} of the training images and {counts['test']} of the "
+        f"test images correctly. The published recipe on all 60,000 images gives an accuracy of "
+        f"{percent(whole['train_accuracy'])} on the training images, where 99.64 % were published, and of "
+        f"{percent(whole['test_accuracy'])} on the test images (last of {whole['epochs']} epochs, one seed)."
+    )
+
+
+def _result(path: Path) -> dict[str, Any]:
+    result = read_result(path)
+    if result is None:
+        raise NotUsable("damaged (not a result)")
+    return result
+
+
+def _right(evaluation: Mapping[str, Any]) -> str:
+    wrong = misfit(evaluation, EVALUATION)
+    if wrong is not None:
+        raise NotUsable(f"damaged ({wrong})")
+    right = sum(row[label] for label, row in enumerate(evaluation["confusion"]))
+    return f"{right:,} of {evaluation['images']:,} ({100 * right / evaluation['images']:.3f} %)"
+
+
+def _against_aim(accuracies: list[float], aim: float) -> str:
+    if not accuracies:
+        return f"not run ({aim:.2f})"
+    mean = 100 * sum(accuracies) / len(accuracies)
+    seeds = f"{len(accuracies)} seed{'s' if len(accuracies) > 1 else ''}"
+    return f"{mean:.2f} ({'met' if round(mean, 2) >= aim else 'missed'}: {aim:.2f}), {seeds}"

@@ -1,0 +1,174 @@
+"""What checkpoints, results and evaluations must hold, and reading a result."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from apot_lit.config.sections import ModelConfig
+from apot_lit.data.embedded import SET_SIZES
+from apot_lit.data.options import SEED, DataOptions
+from apot_lit.quant.spec import QuantSpec
+from apot_lit.runs.plain import Dense, Plain
+from apot_lit.runs.protocol import protocol, row
+from apot_lit.runs.schema import (
+    All,
+    Entries,
+    Fields,
+    Integer,
+    Items,
+    Number,
+    OrNull,
+    Rule,
+    Schema,
+    Text,
+    misfit,
+    one_line,
+    options_of,
+)
+
+_CLASSES = 10
+
+_NAME = Text(r"[A-Za-z0-9_.+-]{1,100}", "a name of letters, digits and _ . + -")
+_TITLE = Text(r"[^\x00-\x1f\x7f/]{1,60}", "a text of at most 60 characters without / and line breaks")
+_COUNT = Integer(0, max(SET_SIZES.values()))
+
+CONFIG: Schema = All(
+    (
+        Plain(),
+        Fields(
+            {
+                "seed": Rule(lambda seed: seed in SEED, f"be {SEED}"),
+                "model": All((Fields({"name": _NAME}), options_of(ModelConfig))),
+                "quant": options_of(QuantSpec),
+                "data": All((Fields({"batch_size": Integer(low=1)}), options_of(DataOptions))),
+                "optimizer": Fields({"name": _NAME, "lr": Number(), "weight_decay": Number()}),
+                "scheduler": Fields({"name": _NAME}),
+            },
+            {
+                "recipe": _TITLE,
+                "trainer": Fields({"max_epochs": Integer()}),
+                "callbacks": OrNull(Entries(Fields({"_target_": Text()}))),
+            },
+        ),
+    )
+)
+"""The resolved configuration of a run, as far as results and resumed runs depend on it; the rest is checked in use."""
+
+WEIGHTS: Schema = Fields({"state_dict": Entries(Dense())})
+"""Any file of weights, that of another implementation too."""
+
+CHECKPOINT: Schema = Fields({"hyper_parameters": Fields({"config": CONFIG})}, {"epoch": Integer(low=0)})
+"""What a checkpoint of this project has besides its weights."""
+
+_CONFUSION = All(
+    (
+        Items(Items(_COUNT, _CLASSES), _CLASSES),
+        Rule(lambda rows: any(map(any, rows)), "count at least one image"),
+    )
+)
+_MISCLASSIFIED = Items(
+    All(
+        (
+            Items(Integer(0, SET_SIZES["test"] - 1), 3),
+            Rule(lambda image: max(image[1:]) < _CLASSES, "be an image, its digit and another"),
+        )
+    )
+)
+_HISTORY = All(
+    (
+        Entries(Items(OrNull(Number()))),
+        Rule(lambda columns: len({len(column) for column in columns.values()}) <= 1, "have columns of one length"),
+        Rule(
+            lambda columns: not columns or None not in columns.get("epoch", [None]),
+            "have a column epoch, without null",
+        ),
+    )
+)
+_HISTOGRAM = All(
+    (
+        Fields(
+            {
+                "layer": _NAME,
+                "unit": Integer(low=1),
+                "codes": Items(Number()),
+                "code_counts": Items(Integer(low=0)),
+                "bin_edges": Items(Number()),
+                "bin_counts": Items(Integer(low=0)),
+            }
+        ),
+        Rule(lambda parts: len(parts["codes"]) == len(parts["code_counts"]), "have a count for each code"),
+        Rule(lambda parts: len(parts["bin_edges"]) == len(parts["bin_counts"]) + 1, "have a count between bin edges"),
+        Rule(lambda parts: parts["bin_edges"] == sorted(set(parts["bin_edges"])), "have rising bin_edges"),
+    )
+)
+_HARDWARE = Fields({"cpu": Text(), "threads": Integer(low=1), "device": Text()})
+
+RESULT: Schema = All(
+    (
+        Plain(),
+        Fields(
+            {"config": CONFIG, "epochs": Integer(low=0), "wall_seconds": Number(low=0)},
+            {
+                part: OrNull(schema)
+                for part, schema in {
+                    **{f"{split}_accuracy": Number(0, 1) for split in ("train", "val", "test")},
+                    "best_epoch": Integer(low=0),
+                    "commit": Text(),
+                    "confusion": _CONFUSION,
+                    "misclassified": _MISCLASSIFIED,
+                    "history": _HISTORY,
+                    "weight_histogram": _HISTOGRAM,
+                    "hardware": _HARDWARE,
+                }.items()
+            },
+        ),
+    )
+)
+"""What `train.py` writes to ``result.json``; accuracies are missing where nothing was tested."""
+
+EVALUATION: Schema = Fields({"confusion": _CONFUSION, "images": Integer(low=1)})
+"""What is used of what `evaluate.py` writes to ``evaluation.json``."""
+
+
+class NotUsable(Exception):
+    """Why a file can't be used, in one line."""
+
+
+def read_result(path: Path) -> dict[str, Any] | None:
+    """Reads the result of a training, whole: one that is wrong anywhere is not used in part.
+
+    Args:
+        path: a JSON file.
+
+    Returns:
+        The result without its nulls, None if the file is not one of a training (it has no ``config`` or ``epochs``).
+
+    Raises:
+        NotUsable: if the file can't be read, or a part is not as `RESULT` describes it.
+    """
+    content = read_json(path)
+    if not isinstance(content, dict) or not {"config", "epochs"} <= content.keys():
+        return None
+    wrong = misfit(content, RESULT)
+    if wrong is not None:
+        raise NotUsable(f"damaged ({wrong})")
+    result = {key: value for key, value in content.items() if value is not None}
+    try:
+        row(result["config"]), protocol(result["config"])
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise NotUsable(one_line(f"damaged (its config: {type(error).__name__} {error})")) from error
+    return result
+
+
+def read_json(path: Path) -> Any:
+    """Reads a JSON file.
+
+    Raises:
+        NotUsable: if that is not possible.
+    """
+    try:
+        if not path.is_file():
+            raise OSError("not a file")
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, OSError, RecursionError, MemoryError) as error:
+        raise NotUsable(one_line(f"damaged ({type(error).__name__}: {error})", 120)) from error

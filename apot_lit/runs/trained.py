@@ -1,0 +1,118 @@
+"""A trained network from a checkpoint, of this project or of the reference implementation."""
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from apot_lit.data.embedded import load_idx_pair
+from apot_lit.data.options import DataOptions
+from apot_lit.errors import UserError
+from apot_lit.interop.reference import is_reference, reference_config, reference_state
+from apot_lit.models.build import build_network
+from apot_lit.runs.bit_width import better_fit
+from apot_lit.runs.checkpoint import (
+    checkpoint_config,
+    load_checkpoint,
+    load_network,
+    network_state,
+    read_file,
+    require_config,
+    require_fit,
+)
+from apot_lit.runs.protocol import row
+from apot_lit.runs.schema import one_line
+
+_IMAGES = 64
+
+
+class Trained(NamedTuple):
+    """What a checkpoint holds.
+
+    Attributes:
+        config: the configuration the network was trained with, plain containers.
+        network: the network with its weights and its input.
+    """
+
+    config: dict[str, Any]
+    network: nn.Module
+
+
+def read_trained(path: str, key: str = "ckpt_path") -> Trained:
+    """Reads a checkpoint that `train.py` wrote.
+
+    Args:
+        path: the file.
+        key: the configuration key that named it, for the message.
+
+    Raises:
+        UserError: if it can't be read, or holds no network of this project.
+    """
+    checkpoint = load_checkpoint(path, key)
+    return _trained(checkpoint_config(checkpoint), network_state(checkpoint), f"{key}={path}")
+
+
+def read_any_trained(
+    path: str, model: Mapping[str, Any] | None, quant: Mapping[str, Any], data_dir: str | Path
+) -> Trained:
+    """Reads a checkpoint of this project or of the reference implementation.
+
+    One of the reference does not say with which levels it was trained; where others fit it better than those given, a
+    line on stderr says so.
+
+    Args:
+        path: the file, named by the configuration key ``ckpt_path``.
+        model: the section ``model``, for files of the reference, None if not given.
+        quant: ``bit`` and ``power``, likewise.
+        data_dir: directory of the images by which levels are compared.
+
+    Raises:
+        UserError: if it can't be read, or is given a network that it carries itself.
+    """
+    where = f"ckpt_path={path}"
+    checkpoint = read_file(path, "ckpt_path")
+    if is_reference(checkpoint):
+        config = reference_config(checkpoint, model, quant["bit"], quant["power"], where)
+        trained = _trained(config, reference_state(checkpoint), where)
+        _warn_of_other_levels(trained, reference_state(checkpoint), where, data_dir)
+        return trained
+    require_config(checkpoint, where)
+    trained = _trained(checkpoint_config(checkpoint), network_state(checkpoint), where)
+    if model is not None or quant["bit"] is not None:
+        own = row(trained.config)
+        given = f"model={own.model} quant.bit={own.bit}"
+        raise UserError(f"{where}: carries its own configuration ({given}); leave model and quant out")
+    return trained
+
+
+def _trained(config: dict[str, Any], state: Mapping[str, Tensor], where: str) -> Trained:
+    try:
+        DataOptions(**{"data_dir": "", **config["data"]})
+        with torch.device("meta"):  # a size out of all bounds takes no memory here
+            own = build_network(config).state_dict()
+    except (UserError, ValueError, TypeError, KeyError, ArithmeticError, RuntimeError) as error:
+        lacks = "its configuration lacks " if isinstance(error, KeyError) else ""
+        raise UserError(f"{where}: {lacks}{one_line(error)}") from error
+    require_fit(own, state, where)
+    for name, value in state.items():
+        if not value.isfinite().all() or (name.endswith("running_var") and (value < 0).any()):
+            raise UserError(f"{where}: {name} holds what is no number, infinite or, being a variance, negative")
+    network = build_network(config)
+    load_network(network, state, where)
+    return Trained(config, network)
+
+
+def _warn_of_other_levels(trained: Trained, state: Mapping[str, Tensor], where: str, data_dir: str | Path) -> None:
+    images, _ = load_idx_pair(data_dir, "test")
+    better = better_fit(trained.config, state, images[:_IMAGES])
+    if better is not None:
+        quant = trained.config["quant"]
+        print(
+            f"warning: {where}: its batch norms fit quant.bit={better.bit} quant.power={better.power} better than "
+            f"quant.bit={quant['bit']} quant.power={quant['power']} (they are off by {better.deviation:.2f} and "
+            f"{better.given:.2f} standard deviations); the accuracy will be lower if it was trained so",
+            file=sys.stderr,
+        )

@@ -1,0 +1,1 @@
+"""Many trainings that can be stopped and started again at any time."""

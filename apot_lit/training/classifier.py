@@ -1,0 +1,174 @@
+"""The LightningModule: loss, metrics and optimizer of a quantised classifier."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torchmetrics import MeanMetric
+from torchmetrics.classification import MulticlassAccuracy, MulticlassConfusionMatrix
+
+from apot_lit.models.build import build_network
+from apot_lit.training.distillation import Distillation
+from apot_lit.training.optimizers import build_optimizer, build_scheduler
+from apot_lit.training.processes import share_from_first
+from apot_lit.training.relocate import relocate
+
+NUM_CLASSES = 10
+
+Batch = tuple[Tensor, Tensor]
+
+
+class QuantClassifier(pl.LightningModule):
+    """Trains and evaluates one network with cross entropy.
+
+    The configuration is kept in every checkpoint as plain containers, so that
+    ``QuantClassifier.load_from_checkpoint(path)`` rebuilds the network and ``torch.load(weights_only=True)`` reads it.
+
+    Attributes:
+        confusion: confusion matrix of the last test.
+        predictions: predicted classes of the last test, one tensor a batch, of this process alone.
+        tested_split: which images a test is of; loggers get ``final/<split>_acc`` and ``final/<split>_loss``.
+
+    Args:
+        config: plain mapping with the sections ``model``, ``quant``, ``data``, ``optimizer`` and ``scheduler``;
+            everything else in it is carried along.
+        network: a network to use in place of the one that `build_network` makes of the configuration.
+        distillation: a teacher to learn from besides the labels; no part of checkpoints.
+
+    Shape:
+        uint8 pixels ``[N, 1, 28, 28]`` to logits ``[N, 10]``.
+
+    Raises:
+        UserError: for a value in `config` outside what is allowed.
+    """
+
+    def __init__(
+        self,
+        config: Mapping[str, Any],
+        network: nn.Module | None = None,
+        distillation: Distillation | None = None,
+    ) -> None:
+        super().__init__()
+        self.save_hyperparameters("config", logger=False)
+        self.config = config
+        self.network = build_network(config) if network is None else network
+        self.distillation = distillation
+        self._memory_format = torch.contiguous_format
+        self._compile_mode: str | None = None
+        self._compiled: Callable[[Tensor], Tensor] | None = None
+        # Looking for NaN would make a GPU wait at every step.
+        self.train_loss, self.val_loss, self.test_loss = (MeanMetric(nan_strategy="disable") for _ in range(3))
+        self.train_accuracy, self.val_accuracy, self.test_accuracy = (
+            MulticlassAccuracy(NUM_CLASSES, average="micro", validate_args=False) for _ in range(3)
+        )
+        self.predictions: list[Tensor] = []
+        self.tested_split = "test"
+        self.confusion = MulticlassConfusionMatrix(NUM_CLASSES, validate_args=False)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Returns the logits."""
+        logits: Tensor = self.network(images.contiguous(memory_format=self._memory_format))
+        return logits
+
+    def use_channels_last(self) -> None:
+        """Keeps images, activations and convolution weights in channels-last memory format."""
+        self._memory_format = torch.channels_last
+        self.network.to(memory_format=torch.channels_last)
+
+    def compile_training(self, mode: str) -> None:
+        """Compiles the network for full training batches, when the first one comes.
+
+        Everything else, the smaller last batch of an epoch and evaluation, runs uncompiled: each further shape would
+        cost a compilation of its own. A function is compiled rather than the module, so that names in checkpoints
+        stay as they are. What was compiled before in this process is dropped: the compiler counts further networks as
+        recompilations of the first, and after a few leaves them uncompiled.
+
+        Args:
+            mode: of `torch.compile`.
+        """
+        torch.compiler.reset()
+        self._compile_mode = mode
+
+    def training_step(self, batch: Batch, batch_index: int) -> Tensor:
+        """Returns the loss of a batch: its mean cross entropy, with that of a teacher if there is one."""
+        images, labels = batch
+        full = len(labels) == self.config["data"]["batch_size"]
+        logits = self._training_forward()(images) if full else self(images)
+        loss = F.cross_entropy(logits, labels)
+        if self.distillation is not None:
+            loss = self.distillation.loss(images, logits, loss)
+        self.train_loss.update(loss.detach().expand(labels.numel()))
+        self.train_accuracy.update(logits.detach(), labels)
+        # Lightning writes after steps n, 2n, ...; a value logged at another step would be written late.
+        interval: int = self.trainer.log_every_n_steps  # type: ignore[attr-defined]
+        if interval and (self.trainer.global_step + 1) % interval == 0:
+            self.log("train/loss_step", loss.detach(), sync_dist=True)
+        return loss
+
+    def on_train_epoch_end(self) -> None:
+        """Logs loss and accuracy of the epoch."""
+        self._log_epoch("train/", self.train_loss, self.train_accuracy)
+
+    def on_validation_epoch_start(self) -> None:
+        """Gives all processes the first one's batch-norm statistics, which are those that checkpoints get."""
+        share_from_first(self.network.buffers())
+
+    def validation_step(self, batch: Batch, batch_index: int) -> None:
+        """Adds a batch to the metrics."""
+        self._evaluate(batch, self.val_loss, self.val_accuracy)
+
+    def on_validation_epoch_end(self) -> None:
+        """Logs loss and accuracy on the validation split."""
+        self._log_epoch("val/", self.val_loss, self.val_accuracy)
+
+    def test_step(self, batch: Batch, batch_index: int) -> None:
+        """Adds a batch of whichever split is being tested to the metrics."""
+        logits = self._evaluate(batch, self.test_loss, self.test_accuracy)
+        self.confusion.update(logits, batch[1])
+        self.predictions.append(logits.argmax(1))
+
+    def on_test_epoch_end(self) -> None:
+        """Logs loss and accuracy of the split being tested; `confusion` stays readable until the next test."""
+        self._log_epoch(f"final/{self.tested_split}_", self.test_loss, self.test_accuracy)
+
+    def on_test_epoch_start(self) -> None:
+        """Starts a confusion matrix and a list of predictions of its own for every test."""
+        self.confusion.reset()
+        self.predictions.clear()
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Lets a run that was moved find its best checkpoint."""
+        if self._trainer is not None and self._trainer.ckpt_path is not None:
+            directory = Path(self.config["paths"]["output_dir"]) / "checkpoints"
+            relocate(checkpoint, directory, Path(self._trainer.ckpt_path))
+
+    def configure_optimizers(self) -> Any:
+        """Builds optimizer and scheduler as the configuration says."""
+        optimizer = build_optimizer(self.network, self.config["optimizer"])
+        total_steps = int(self.trainer.estimated_stepping_batches)
+        scheduler = build_scheduler(optimizer, self.config["scheduler"], total_steps, self.trainer.max_epochs or 0)
+        return {"optimizer": optimizer, "lr_scheduler": scheduler}
+
+    def _training_forward(self) -> Callable[[Tensor], Tensor]:
+        """What computes the logits of full batches; compiled only now, since a compiled function can't be copied."""
+        if self._compile_mode is not None and self._compiled is None:
+            self._compiled = torch.compile(self.forward, mode=self._compile_mode, dynamic=False)
+        return self if self._compiled is None else self._compiled
+
+    def _evaluate(self, batch: Batch, loss: MeanMetric, accuracy: MulticlassAccuracy) -> Tensor:
+        images, labels = batch
+        logits = self(images)
+        loss.update(F.cross_entropy(logits, labels).expand(labels.numel()))
+        accuracy.update(logits, labels)
+        return logits
+
+    def _log_epoch(self, prefix: str, loss: MeanMetric, accuracy: MulticlassAccuracy) -> None:
+        # Computed values rather than the metric objects: computing already reduces over processes, their mean is the
+        # same number.
+        self.log_dict({f"{prefix}loss": loss.compute(), f"{prefix}acc": accuracy.compute()}, sync_dist=True)
+        loss.reset()
+        accuracy.reset()
