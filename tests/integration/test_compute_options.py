@@ -92,7 +92,6 @@ def test_threads_are_written_down(run_script, tmp_path):
 
 def test_every_run_of_a_process_is_compiled(monkeypatch):
     """The compiler leaves a function as it is once it has compiled it for `recompile_limit` networks."""
-    monkeypatch.setattr(torch._dynamo.config, "recompile_limit", 1)
     compiler = CompileCounter()
     compile_ = torch.compile
     monkeypatch.setattr(torch, "compile", lambda function, mode, dynamic: compile_(function, backend=compiler))
@@ -101,7 +100,9 @@ def test_every_run_of_a_process_is_compiled(monkeypatch):
         before = compiler.op_count
         made = QuantClassifier({"data": {"batch_size": 4}}, network=nn.Linear(3, 2))
         prepare(made, {**PLAIN, "compile": True})
-        made._training_forward()(torch.rand(4, 3))
+        # monkeypatch would undo this by deleting the option.
+        with torch._dynamo.config.patch(recompile_limit=1):
+            made._training_forward()(torch.rand(4, 3))
         compiled.append(compiler.op_count - before)
     assert compiled[0] > 0
     assert compiled == [compiled[0]] * 3
