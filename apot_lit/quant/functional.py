@@ -131,18 +131,35 @@ def quantize_codes(
         float32 codes, same shape, integers from -unit (0 if unsigned) to unit; and the step ``alpha / unit``, the
         value of one code.
     """
+    codes: Tensor
+    settings = native_settings(x, raw_alpha, levels, signed, table, normalize, straight_through, grad_scale)
+    if settings is not None:
+        codes = NativeCodes.apply(x, raw_alpha, table, settings)
+        return codes, settings.alpha / settings.unit
     unit = projection_unit(levels)
     alpha = positive_alpha(raw_alpha)
-    codes: Tensor
-    if is_usable(x) and isinstance(alpha, float) and (table is not None or levels.scheme == "uniform"):
-        settings = Settings(alpha, unit, signed, straight_through, grad_scale, normalize)
-        codes = NativeCodes.apply(x, raw_alpha, table, settings)
-    else:
-        x = normalize_weight(x.float()) if normalize else x.float()
-        codes = _QuantizeCodes.apply(
-            x, raw_alpha, alpha, table, levels.bits, unit, signed, straight_through, grad_scale
-        )
+    x = normalize_weight(x.float()) if normalize else x.float()
+    codes = _QuantizeCodes.apply(x, raw_alpha, alpha, table, levels.bits, unit, signed, straight_through, grad_scale)
     return codes, alpha / unit
+
+
+def native_settings(
+    x: Tensor,
+    raw_alpha: Tensor,
+    levels: LevelSet,
+    signed: bool,
+    table: Tensor | None,
+    normalize: bool,
+    straight_through: bool,
+    grad_scale: float,
+) -> Settings | None:
+    """What the compiled loops need to know besides tensors, see `quantize_codes`; None where they can't be used."""
+    if not is_usable(x) or (table is None and levels.scheme != "uniform"):
+        return None
+    alpha = positive_alpha(raw_alpha)
+    if not isinstance(alpha, float):
+        return None
+    return Settings(alpha, projection_unit(levels), signed, straight_through, grad_scale, normalize)
 
 
 class _RoundToGrid(torch.autograd.Function):

@@ -4,12 +4,14 @@ from collections.abc import Callable
 from functools import partial
 from typing import Self, TypeVar
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from apot_lit.quant.alpha import Scalar
-from apot_lit.quant.cpu.convolution import convolve
-from apot_lit.quant.quantizers import Codes
+from apot_lit.quant.cpu.convolution import convolve, product_of
+from apot_lit.quant.cpu.fused import NativeConvolution
+from apot_lit.quant.quantizers import ActivationQuantizer, Codes, WeightQuantizer
 from apot_lit.quant.sums import EXACT_INTEGERS, sum_codes
 
 Convolution = TypeVar("Convolution", bound=nn.Conv2d)
@@ -92,10 +94,29 @@ class QuantConv2d(nn.Conv2d):
 
     def forward(self, x: Tensor) -> Tensor:
         """Quantises input and weight and convolves; shapes as `torch.nn.Conv2d`."""
+        bias = None if self.bias is None else self.bias.view(-1, 1, 1)
+        fused = self._fused(x)
+        if fused is not None:
+            return fused if bias is None else fused + bias
         inputs: Codes = self.act_quantizer(x)
         weights: Codes = self.weight_quantizer(self.weight)
-        accumulator = _sum(self, partial(convolve, self), inputs, weights)
-        return _rescale(accumulator, inputs, weights, None if self.bias is None else self.bias.view(-1, 1, 1))
+        return _rescale(_sum(self, partial(convolve, self), inputs, weights), inputs, weights, bias)
+
+    def _fused(self, x: Tensor | Codes) -> Tensor | None:
+        """The result without bias as one compiled operation; None where that can't be."""
+        act, weight = self.act_quantizer, self.weight_quantizer
+        if type(act) is not ActivationQuantizer or type(weight) is not WeightQuantizer or not isinstance(x, Tensor):
+            return None
+        of_x, of_weight = act.native_settings(x), weight.native_settings(self.weight)
+        if of_x is None or of_weight is None or torch.is_autocast_enabled("cpu"):
+            return None
+        product = product_of(self, x)
+        if product is None:
+            return None
+        inputs = (x, act.raw_alpha, act.table, of_x)
+        weights = (self.weight, weight.raw_alpha, weight.table, of_weight)
+        result: Tensor = NativeConvolution.apply(*inputs, *weights, product, None not in _largest_codes(self))
+        return result
 
 
 class QuantLinear(nn.Linear):

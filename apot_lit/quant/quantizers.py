@@ -7,7 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from apot_lit.quant.alpha import Scalar, positive_alpha, scalar
-from apot_lit.quant.functional import quantize_codes, round_codes
+from apot_lit.quant.cpu.native import Settings
+from apot_lit.quant.functional import native_settings, quantize_codes, round_codes
 from apot_lit.quant.levels import LevelSet
 from apot_lit.quant.projection import half_grid_table, projection_unit
 
@@ -46,6 +47,8 @@ class _ClippingQuantizer(nn.Module):
     """
 
     signed: bool
+    normalize = False
+    straight_through = False
     table: Tensor | None
 
     def __init__(self, levels: LevelSet, alpha: float, grad_scale: float | None = None) -> None:
@@ -55,6 +58,36 @@ class _ClippingQuantizer(nn.Module):
         self.unit = projection_unit(levels)
         self.raw_alpha = nn.Parameter(torch.tensor(float(alpha)))
         self.register_buffer("table", half_grid_table(levels, self.signed), persistent=False)
+
+    def forward(self, x: Tensor) -> Codes:
+        """Returns codes, from -unit (0 if unsigned) to unit, and their scale."""
+        return Codes(
+            *quantize_codes(
+                x,
+                self.raw_alpha,
+                self.levels,
+                signed=self.signed,
+                table=self.table,
+                normalize=self.normalize,
+                straight_through=self.straight_through,
+                grad_scale=self.grad_scale,
+            )
+        )
+
+    def native_settings(self, x: Tensor) -> Settings | None:
+        """What the compiled loops need to do the same; None where they can't, or somebody watches this module."""
+        if self._forward_hooks or self._forward_pre_hooks:
+            return None
+        return native_settings(
+            x,
+            self.raw_alpha,
+            self.levels,
+            self.signed,
+            self.table,
+            self.normalize,
+            self.straight_through,
+            self.grad_scale,
+        )
 
     @property
     def alpha(self) -> Tensor:
@@ -102,13 +135,6 @@ class ActivationQuantizer(_ClippingQuantizer):
 
     signed = False
 
-    def forward(self, x: Tensor) -> Codes:
-        """Returns codes 0 to unit and their scale."""
-        codes, scale = quantize_codes(
-            x, self.raw_alpha, self.levels, signed=False, table=self.table, grad_scale=self.grad_scale
-        )
-        return Codes(codes, scale)
-
 
 class WeightQuantizer(_ClippingQuantizer):
     """Signed quantiser of weights, ``alpha * project(clip(w / alpha, -1, 1))`` of normalised weights.
@@ -129,20 +155,7 @@ class WeightQuantizer(_ClippingQuantizer):
     def __init__(self, levels: LevelSet, alpha: float, normalize: bool = True, grad_scale: float | None = None) -> None:
         super().__init__(levels, alpha, grad_scale)
         self.normalize = normalize
-
-    def forward(self, weight: Tensor) -> Codes:
-        """Returns codes -unit to unit and their scale."""
-        codes, scale = quantize_codes(
-            weight,
-            self.raw_alpha,
-            self.levels,
-            signed=True,
-            table=self.table,
-            normalize=self.normalize,
-            straight_through=self.levels.bits == 1,
-            grad_scale=self.grad_scale,
-        )
-        return Codes(codes, scale)
+        self.straight_through = levels.bits == 1
 
     def extra_repr(self) -> str:
         """Adds the absence of weight normalisation."""

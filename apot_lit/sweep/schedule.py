@@ -13,7 +13,6 @@ from typing import IO, Any
 
 from apot_lit.config.overrides import override
 from apot_lit.errors import UserError
-from apot_lit.models import ARCHITECTURES
 from apot_lit.quant.spec import QuantSpec
 from apot_lit.runs.lock import exclusive
 from apot_lit.runs.result import result_table
@@ -163,19 +162,11 @@ class _Runner:
 
 
 def _check(sweep: Mapping[str, Any], overrides: list[str]) -> None:
-    for key in ("models", "bits", "powers", "seeds"):
-        if not sweep[key]:
-            raise UserError(f"sweep.{key}: must name at least one")
-    for model in sweep["models"]:
-        if model not in ARCHITECTURES:
-            raise UserError(f"sweep.models: {model} must be one of {', '.join(ARCHITECTURES)}")
     for bit, power in product(sweep["bits"], sweep["powers"]):
         try:
             QuantSpec(bit=bit, power=power)
         except ValueError as error:
             raise UserError(f"sweep: quant.{error}") from error
-    if sweep["jobs"] < 1:
-        raise UserError(f"sweep.jobs={sweep['jobs']}: must be at least 1")
     for given in overrides:
         key = given.lstrip("+~").partition("=")[0]
         if key in _SWEPT:

@@ -114,7 +114,9 @@ def build_scheduler(optimizer: Optimizer, config: Mapping[str, Any], total_steps
             scheduler, interval = OneCycleLR(optimizer, **options), "step"
         else:
             raise UserError(f"scheduler.name={name}: must be one of {', '.join(SCHEDULERS)}")
-    except (ValueError, ZeroDivisionError) as error:
+    except ZeroDivisionError as error:
+        raise UserError(f"scheduler={name}: {total_steps} steps are too few for its rise and fall") from error
+    except ValueError as error:
         raise UserError(f"scheduler={name}: {error} (training has {max_epochs} epochs)") from error
     return {"scheduler": scheduler, "interval": interval}
 

@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from apot_lit.runs.files import replacing
+
 
 def relocate(checkpoint: dict[str, Any], directory: Path, found: Path) -> None:
     """Lets the checkpoint callbacks of a run that was moved find its best checkpoint, in place.
@@ -21,7 +23,8 @@ def relocate(checkpoint: dict[str, Any], directory: Path, found: Path) -> None:
         beside = found.parent / best.name
         if not best.exists() and beside.exists():
             directory.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(beside, best)
+            with beside.open("rb") as source, replacing(best) as copy:
+                shutil.copyfileobj(source, copy)
         if best.exists():
             paths = {"dirpath": str(directory), "best_model_path": str(best), "kth_best_model_path": str(best)}
             scores = dict.fromkeys([str(best)], state["best_model_score"])

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 
+from apot_lit.errors import UserError
 from apot_lit.models import ResNet
 from apot_lit.quant import QuantSpec, quantize_model
 from apot_lit.training.optimizers import build_optimizer, build_scheduler, parameter_groups
@@ -84,3 +85,9 @@ def test_onecycle_leaves_the_momentum_alone(config):
         scheduler.step()
     assert max(rates) == pytest.approx(0.3, rel=0.05)
     assert rates[-1] < rates[0] < 0.1
+
+
+def test_a_training_too_short_for_onecycle_is_refused_in_words():
+    optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=0.1)
+    with pytest.raises(UserError, match="2 steps are too few"):
+        build_scheduler(optimizer, {"name": "onecycle", "pct_start": 0.5}, 2, 1)

@@ -57,9 +57,19 @@ def is_usable(x: Tensor) -> bool:
 
 def _dense(x: Tensor) -> Tensor:
     """`x` without gaps between its elements, in its own memory format where that is possible."""
-    if x.is_contiguous() or (x.dim() == 4 and x.is_contiguous(memory_format=torch.channels_last)):
-        return x
-    return x.contiguous()
+    return x if _is_dense(x, torch.contiguous_format) or _is_dense(x, torch.channels_last) else x.contiguous()
+
+
+def _like(x: Tensor, other: Tensor) -> Tensor:
+    """`x` with its elements in the order in memory that dense `other` has."""
+    for memory_format in (torch.contiguous_format, torch.channels_last):
+        if _is_dense(other, memory_format) and _is_dense(x, memory_format):
+            return x
+    return torch.empty_like(other).copy_(x)
+
+
+def _is_dense(x: Tensor, memory_format: torch.memory_format) -> bool:
+    return (memory_format is torch.contiguous_format or x.dim() == 4) and x.is_contiguous(memory_format=memory_format)
 
 
 class Settings(NamedTuple):
@@ -73,57 +83,81 @@ class Settings(NamedTuple):
     normalize: bool
 
 
+class Quantized(NamedTuple):
+    """A tensor and its codes, in the same order in memory, with what they were made by."""
+
+    x: Tensor
+    codes: Tensor
+    settings: Settings
+    grid: Any
+
+
+def quantize(x: Tensor, table: Tensor | None, settings: Settings) -> Quantized:
+    """Codes of clip(x / alpha), x normalised before if asked for."""
+    library = load()
+    assert library is not None
+    x = _dense(x)
+    codes = torch.empty_like(x)
+    limit = 2 * settings.unit
+    grid = _Grid(0.0, 1.0, limit / settings.alpha)
+    library.quantize(
+        x.data_ptr(),
+        codes.data_ptr(),
+        x.numel(),
+        settings.normalize,
+        -limit if settings.signed else 0,
+        limit,
+        None if table is None else table.data_ptr(),
+        grid,
+    )
+    return Quantized(x, codes, settings, grid)
+
+
+def gradients(
+    grad: Tensor, made: Quantized, of_x: bool, of_alpha: bool, factor: float = 1.0
+) -> tuple[Tensor | None, Tensor | None]:
+    """The gradients of functional.py, of ``factor * sum(grad * codes)``.
+
+    Returns:
+        Those of x and of the raw threshold, None where not asked for.
+    """
+    library = load()
+    assert library is not None
+    x, codes, (alpha, unit, signed, straight_through, grad_scale, normalize), grid = made
+    grad_x = torch.empty_like(x) if of_x else None
+    grad = _like(grad, x)
+    upper = 2 * unit * JUST_ABOVE_ONE
+    total = library.gradient(
+        grad.data_ptr(),
+        x.data_ptr(),
+        codes.data_ptr(),
+        None if grad_x is None else grad_x.data_ptr(),
+        x.numel(),
+        normalize,
+        -upper if signed else 0.0,
+        upper,
+        straight_through,
+        factor * unit / alpha,
+        grid,
+    )
+    if not of_alpha:
+        return grad_x, None
+    return grad_x, torch.scalar_tensor(factor * total * grad_scale * positive_alpha_slope(alpha) / alpha)
+
+
 class NativeCodes(torch.autograd.Function):
-    """Codes of clip(x / alpha), x normalised before if asked for, with the gradients of functional.py."""
+    """Codes with the gradients of functional.py."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, raw_alpha: Tensor, table: Tensor | None, settings: Settings) -> Tensor:
         """Returns the codes, in the memory format of `x`."""
-        library = load()
-        assert library is not None
-        x = _dense(x)
-        codes = torch.empty_like(x)
-        limit = 2 * settings.unit
-        grid = _Grid(0.0, 1.0, limit / settings.alpha)
-        library.quantize(
-            x.data_ptr(),
-            codes.data_ptr(),
-            x.numel(),
-            settings.normalize,
-            -limit if settings.signed else 0,
-            limit,
-            None if table is None else table.data_ptr(),
-            grid,
-        )
-        ctx.save_for_backward(x, codes)
-        ctx.settings, ctx.grid = settings, grid
-        return codes
+        made = quantize(x, table, settings)
+        ctx.save_for_backward(made.x, made.codes)
+        ctx.rest = made[2:]
+        return made.codes
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         """Returns the gradients of `x` and `raw_alpha`."""
-        library = load()
-        assert library is not None
-        x, codes = ctx.saved_tensors
-        alpha, unit, signed, straight_through, grad_scale, normalize = ctx.settings
-        if grad.stride() != x.stride():
-            grad = torch.empty_like(x).copy_(grad)
-        grad_x = torch.empty_like(x) if ctx.needs_input_grad[0] else None
-        upper = 2 * unit * JUST_ABOVE_ONE
-        total = library.gradient(
-            grad.data_ptr(),
-            x.data_ptr(),
-            codes.data_ptr(),
-            None if grad_x is None else grad_x.data_ptr(),
-            x.numel(),
-            normalize,
-            -upper if signed else 0.0,
-            upper,
-            straight_through,
-            unit / alpha,
-            ctx.grid,
-        )
-        grad_alpha = None
-        if ctx.needs_input_grad[1]:
-            grad_alpha = torch.tensor(total * grad_scale * positive_alpha_slope(alpha) / alpha)
-        return grad_x, grad_alpha, None, None
+        made = Quantized(*ctx.saved_tensors, *ctx.rest)
+        return *gradients(grad, made, *ctx.needs_input_grad[:2]), None, None
