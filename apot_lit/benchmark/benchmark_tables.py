@@ -9,7 +9,7 @@ from apot_lit.runs.protocol import SCHEME_NAMES
 from apot_lit.runs.text import text_table
 
 INFERENCE_BASE = "float32 ONNX"
-VARIANTS = ("eager", "channels_last", "compiled")
+VARIANTS = ("contiguous", "channels_last", "compiled")
 
 
 def markdown_table(results: Sequence[Mapping[str, Any]]) -> str:
@@ -104,7 +104,7 @@ def text_report(result: Mapping[str, Any]) -> str:
     )
 
 
-_STEP_HEADERS = ["network", "weights and activations", "float32 eager", *VARIANTS]
+_STEP_HEADERS = ["network", "weights and activations", "float32", *VARIANTS]
 _UNKNOWN = "not measured"
 _TARGET_HEADERS = ["target", "wanted", "measured", "met"]
 
@@ -114,7 +114,7 @@ def _where(result: Mapping[str, Any]) -> str:
     device = "" if hardware["device"] == "cpu" else f"{hardware['device']}, "
     batch_size = result["config"]["data"]["batch_size"]
     return (
-        f"Training steps of {batch_size} images, times that of float32 in eager mode; {device}{hardware['cpu']}, "
+        f"Training steps of {batch_size} images, times that of float32 as usually written; {device}{hardware['cpu']}, "
         f"{hardware['threads']} threads, torch {result['versions']['torch']}; "
         f"medians of {result['repeats']} interleaved repeats."
     )

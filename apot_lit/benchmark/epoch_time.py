@@ -6,6 +6,7 @@ from dataclasses import asdict
 from typing import Any
 
 import pytorch_lightning as pl
+import torch
 from pytorch_lightning.callbacks import ModelCheckpoint
 from torch import Tensor
 
@@ -17,7 +18,7 @@ from apot_lit.config.sections import TrainerConfig
 from apot_lit.data.mnist import build_datamodule
 from apot_lit.training.classifier import QuantClassifier
 from apot_lit.training.optimizers import build_optimizer
-from apot_lit.training.trainer import build_trainer
+from apot_lit.training.trainer import build_trainer, prepare
 
 BLOCK_STEPS = 10
 
@@ -86,7 +87,7 @@ def measure_epoch(setting: Setting) -> dict[str, Any]:
         **{section: config[section] for section in ("data", "optimizer", "scheduler")},
     }
     datamodule = build_datamodule(config)
-    network = setting.network(model, "apot").train()
+    network = setting.network(model, "apot").train().to(memory_format=torch.channels_last)
     optimizer = build_optimizer(network, config["optimizer"])
 
     def batches() -> Iterator[tuple[Tensor, Tensor]]:
@@ -109,7 +110,9 @@ def measure_epoch(setting: Setting) -> dict[str, Any]:
         ]
         loggers = build_all(_moved(config["logger"], directory), "logger")
         trainer = build_trainer(options, callbacks=[*callbacks, blocks], logger=loggers, default_root_dir=directory)
-        trainer.fit(QuantClassifier(parts), datamodule=datamodule)
+        classifier = QuantClassifier(parts)
+        prepare(classifier, {**options, "channels_last": True})
+        trainer.fit(classifier, datamodule=datamodule)
     return {
         "model": model,
         "bit": STANDARD_BIT,

@@ -7,7 +7,7 @@ from typing import Any
 import matplotlib
 
 _MARKERS = {"apot": "o", "uniform": "s"}
-_COLOURS = {"eager": "tab:blue", "channels_last": "tab:orange", "compiled": "tab:green"}
+_COLOURS = {"contiguous": "tab:blue", "channels_last": "tab:orange", "compiled": "tab:green"}
 
 
 def draw(result: Mapping[str, Any], path: Path) -> None:
@@ -24,7 +24,7 @@ def draw(result: Mapping[str, Any], path: Path) -> None:
     figure, axes = pyplot.subplots(1, len(models) + 1, figsize=(5 * (len(models) + 1), 4.2), layout="constrained")
     for model, panel in zip(models, axes, strict=False):
         _draw_steps(panel, [row for row in result["steps"] if row["model"] == model])
-        panel.set(title=f"training step, {model}", xlabel="bits", ylabel="time, float32 eager = 1", ylim=(0, None))
+        panel.set(title=f"training step, {model}", xlabel="bits", ylabel="time, float32 = 1", ylim=(0, None))
     panel = axes[-1]
     rows = result["projection"]["rows"]
     panel.barh([row["name"] for row in rows], [row["to_copy"]["median"] for row in rows], color="tab:gray")

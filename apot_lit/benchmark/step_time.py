@@ -1,4 +1,4 @@
-"""Time of a training step, as a ratio to the float32 network in eager mode."""
+"""Time of a training step, as a ratio to that of the float32 network as it is usually written."""
 
 import itertools
 from collections.abc import Callable
@@ -7,7 +7,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.optim import Optimizer
+from torch.optim import SGD, Optimizer
 
 from apot_lit.benchmark.setting import Setting
 from apot_lit.benchmark.timing import ratio, summary
@@ -16,7 +16,9 @@ from apot_lit.quant.spec import FULL_PRECISION
 from apot_lit.training.optimizers import build_optimizer
 from apot_lit.training.trainer import compile_mode
 
-BASE = "float32 eager"
+BASE = "float32"
+"""Without quantisation, in eager mode, contiguous, torch's SGD as it is by default."""
+
 _BATCHES = 8
 
 
@@ -30,7 +32,8 @@ def train_step(network: nn.Module, optimizer: Optimizer, images: Tensor, labels:
 def measure_steps(setting: Setting) -> list[dict[str, Any]]:
     """Times the step of every configured network, bit width and variant.
 
-    Each network is timed in turns with the float32 network in eager mode.
+    Each network is timed in turns with the float32 network as it is usually written: eager mode, contiguous tensors,
+    `torch.optim.SGD` as it is by default.
 
     Returns:
         One row per network, scheme, bit width and variant: ``ms``, ``float_ms`` and ``ratio``.
@@ -44,11 +47,11 @@ def measure_steps(setting: Setting) -> list[dict[str, Any]]:
     ]
     rows = []
     for model, (scheme, bit) in itertools.product(config["models"], networks):
-        variants = ["eager", "channels_last"]
+        variants = ["contiguous", "channels_last"]
         if setting.compile and bit in (*config["compile_bits"], FULL_PRECISION):
             variants.append("compiled")
         print(f"training steps: {model} {scheme} {bit} bits: {', '.join(variants)}", flush=True)
-        functions = {BASE: _step(setting, model, "float", FULL_PRECISION, "eager")}
+        functions = {BASE: _step(setting, model, "float", FULL_PRECISION, BASE)}
         functions |= {variant: _step(setting, model, scheme, bit, variant) for variant in variants}
         times = setting.timer.interleaved(functions)
         rows += [
@@ -73,14 +76,14 @@ def measure_bits(setting: Setting) -> list[dict[str, Any]]:
     """Times the steps of APoT at 2 and at 8 bits in turns, where both are among the configured bit widths.
 
     Returns:
-        One row per network, with the ``ratio`` of 8 bits to 2 bits, in eager mode.
+        One row per network, with the ``ratio`` of 8 bits to 2 bits, in channels-last format.
     """
     if not {2, 8} <= set(setting.config["apot_bits"]):
         return []
     rows = []
     for model in setting.config["models"]:
         print(f"training steps: {model} apot 8 bits against 2 bits", flush=True)
-        times = setting.timer.interleaved({str(bit): _step(setting, model, "apot", bit, "eager") for bit in (2, 8)})
+        times = setting.timer.interleaved({str(bit): _step(setting, model, "apot", bit, "channels_last") for bit in (2, 8)})
         rows.append(
             {
                 "model": model,
@@ -96,11 +99,15 @@ def _step(setting: Setting, model: str, scheme: str, bit: int, variant: str) -> 
     network = setting.network(model, scheme, bit).train()
     batch_size = setting.config["data"]["batch_size"]
     batches = list(setting.loader("train", _BATCHES * batch_size, batch_size))
-    if variant != "eager":
+    if variant not in (BASE, "contiguous"):
         network = network.to(memory_format=torch.channels_last)
         batches = [(images.contiguous(memory_format=torch.channels_last), labels) for images, labels in batches]
     if variant == "compiled":
         network.compile(mode=compile_mode(setting.device.type == "cuda"))
-    optimizer = build_optimizer(network, setting.config["optimizer"])
+    options = setting.config["optimizer"]
+    optimizer: Optimizer = build_optimizer(network, options)
+    if variant == BASE:
+        usual = {key: options[key] for key in ("lr", "momentum", "weight_decay") if key in options}
+        optimizer = SGD(network.parameters(), **usual)
     endless = itertools.cycle(batches)
     return lambda: train_step(network, optimizer, *next(endless))

@@ -49,7 +49,7 @@ class TrainerConfig:
     """
 
     compile: bool = False
-    channels_last: bool = False
+    channels_last: bool | None = None
     threads: int | None = option(None, or_null(Integer(1, 256)))
     accelerator: str = option("auto", OneOf(("auto", "cpu", "gpu", "cuda")))
     devices: Any = option(1, AnyOf((Integer(1, 64), OneOf((-1, "auto")), ListOf(Integer(0, 63), distinct=True))))

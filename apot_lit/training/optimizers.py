@@ -3,7 +3,8 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 from torch.optim import SGD, AdamW, Optimizer
 from torch.optim.lr_scheduler import (
     ConstantLR,
@@ -80,9 +81,22 @@ def build_optimizer(model: nn.Module, config: Mapping[str, Any]) -> Optimizer:
     groups = parameter_groups(model, *(options.pop(key, None) for key in group_keys))
     try:
         # Fused: one kernel for all parameters in place of several operations for each of hundreds.
-        return OPTIMIZERS[name](groups, **options, fused=True)
+        optimizer = OPTIMIZERS[name](groups, **options, fused=True)
     except ValueError as error:
         raise UserError(f"optimizer={name}: {error}") from error
+    optimizer.register_load_state_dict_post_hook(_like_parameters)
+    return optimizer
+
+
+def _like_parameters(optimizer: Optimizer) -> None:
+    """Gives the loaded state the memory format of its parameter: fused kernels pair elements by their place in memory.
+
+    A run may be resumed with another ``trainer.channels_last``.
+    """
+    for parameter, state in optimizer.state.items():
+        for key, value in state.items():
+            if isinstance(value, Tensor) and value.shape == parameter.shape and value.stride() != parameter.stride():
+                state[key] = torch.empty_like(parameter, dtype=value.dtype).copy_(value)
 
 
 def build_scheduler(optimizer: Optimizer, config: Mapping[str, Any], total_steps: int, max_epochs: int) -> Any:

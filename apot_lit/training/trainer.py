@@ -51,14 +51,19 @@ def prepare(classifier: QuantClassifier, options: dict[str, Any]) -> None:
     if options["precision"] == "bf16-mixed":
         _check_room(classifier)
     keep_sums_exact()
-    if options["channels_last"]:
+    cuda = torch.cuda.is_available() and options["accelerator"] != "cpu"
+    if wants_channels_last(options["channels_last"], cuda):
         classifier.use_channels_last()
     if options["compile"]:
-        cuda = torch.cuda.is_available() and options["accelerator"] != "cpu"
         if cuda or find_compiler() is not None:
             classifier.compile_training(compile_mode(cuda, options["accumulate_grad_batches"]))
         else:
             rank_zero_warn("trainer.compile=true: no C++ compiler was found (g++, clang++ or $CXX); not compiled")
+
+
+def wants_channels_last(choice: bool | None, cuda: bool) -> bool:
+    """Whether to use the channels-last memory format: as chosen, or with None where it is faster."""
+    return (cuda or torch.backends.mkldnn.is_available()) if choice is None else choice
 
 
 def build_trainer(options: dict[str, Any], **parts: Any) -> pl.Trainer:

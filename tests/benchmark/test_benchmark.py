@@ -36,7 +36,7 @@ def test_writes_what_it_measured(run_script, tmp_path):
     assert names == [
         ("resnet10", scheme, bit, variant)
         for scheme, bit in (("float", 32), ("apot", 2), ("apot", 8), ("uniform", 5))
-        for variant in ("eager", "channels_last")
+        for variant in ("contiguous", "channels_last")
     ]
     for row in result["steps"]:
         for key in ("ms", "float_ms", "ratio"):

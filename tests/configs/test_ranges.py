@@ -48,7 +48,8 @@ TEXT = "inf nan -1 0 10^9 1e300 text"
 # The values that keys take; the others, and all of keys that are not listed, are refused.
 TAKEN_BY = {
     "data.download data.flip optimizer.nesterov quant.additive quant.weight_norm trainer.compile": INTEGERS,
-    "trainer.channels_last trainer.deterministic trainer.detect_anomaly": INTEGERS,
+    "trainer.channels_last": f"{INTEGERS} null",
+    "trainer.deterministic trainer.detect_anomaly": INTEGERS,
     "download overwrite inference compile trainer.num_sanity_val_steps": INTEGERS,
     "paths.root_dir paths.output_dir data.data_dir data_dir recipe results_dir published sweep.name": TEXT,
     "evaluate:ckpt_path export:ckpt_path": TEXT,

@@ -1,5 +1,6 @@
 """Parameter groups and learning rates against what they should be, step by step."""
 
+import copy
 import math
 
 import pytest
@@ -85,6 +86,29 @@ def test_onecycle_leaves_the_momentum_alone(config):
         scheduler.step()
     assert max(rates) == pytest.approx(0.3, rel=0.05)
     assert rates[-1] < rates[0] < 0.1
+
+
+@pytest.mark.parametrize("config", [{"name": "sgd", "momentum": 0.9}, {"name": "adamw"}], ids=str)
+def test_a_loaded_state_fits_parameters_of_another_memory_format(config):
+    """Against torch's own update, one parameter and one operation after the other."""
+    torch.manual_seed(0)
+    config = {"lr": 0.1, "weight_decay": 0.01, **config}
+    weight, gradients = torch.randn(4, 3, 3, 3), torch.randn(2, 4, 3, 3, 3)
+    plain = nn.Conv2d(3, 4, 3, bias=False)
+    plain.weight.data.copy_(weight)
+    groups = parameter_groups(plain, config["lr"], config["weight_decay"], None, None, None)
+    options = {key: value for key, value in config.items() if key not in ("name", "lr", "weight_decay")}
+    reference = {"sgd": torch.optim.SGD, "adamw": torch.optim.AdamW}[config["name"]](groups, foreach=False, **options)
+    before, after = copy.deepcopy(plain), copy.deepcopy(plain).to(memory_format=torch.channels_last)
+    first, second = build_optimizer(before, config), build_optimizer(after, config)
+    for network, optimizer, gradient in ((plain, reference, 0), (plain, reference, 1), (before, first, 0)):
+        network.weight.grad = gradients[gradient].clone()
+        optimizer.step()
+    second.load_state_dict(first.state_dict())
+    after.load_state_dict(before.state_dict())
+    after.weight.grad = gradients[1].contiguous(memory_format=torch.channels_last)
+    second.step()
+    torch.testing.assert_close(after.weight, plain.weight)
 
 
 def test_a_training_too_short_for_onecycle_is_refused_in_words():
