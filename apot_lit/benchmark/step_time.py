@@ -83,7 +83,8 @@ def measure_bits(setting: Setting) -> list[dict[str, Any]]:
     rows = []
     for model in setting.config["models"]:
         print(f"training steps: {model} apot 8 bits against 2 bits", flush=True)
-        times = setting.timer.interleaved({str(bit): _step(setting, model, "apot", bit, "channels_last") for bit in (2, 8)})
+        functions = {str(bit): _step(setting, model, "apot", bit, "channels_last") for bit in (2, 8)}
+        times = setting.timer.interleaved(functions)
         rows.append(
             {
                 "model": model,
