@@ -9,22 +9,19 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from apot_lit.quant.alpha import Scalar
-from apot_lit.quant.cpu.convolution import convolve, product_of
-from apot_lit.quant.cpu.fused import NativeConvolution
+from apot_lit.quant.cpu.convolution import Product, convolve, product_of
+from apot_lit.quant.cpu.fused import NativeConvolution, ScaledConvolution
 from apot_lit.quant.quantizers import ActivationQuantizer, Codes, WeightQuantizer
 from apot_lit.quant.sums import EXACT_INTEGERS, sum_codes
 
 Convolution = TypeVar("Convolution", bound=nn.Conv2d)
 
 
-def _rescale(accumulator: Tensor, inputs: Codes, weights: Codes, bias: Tensor | None) -> Tensor:
-    """Accumulators over codes times both scales, plus the bias (already shaped to broadcast)."""
-    scale: Scalar | None = None
-    for codes in (inputs, weights):
-        scale = codes.scale if scale is None else scale if codes.scale is None else scale * codes.scale
-    if scale is not None:
-        accumulator = accumulator.mul_(scale)
-    return accumulator if bias is None else accumulator + bias
+def _scale(inputs: Codes, weights: Codes) -> Scalar | None:
+    """The product of both scales, None for 1."""
+    if inputs.scale is None or weights.scale is None:
+        return weights.scale if inputs.scale is None else inputs.scale
+    return inputs.scale * weights.scale
 
 
 def sums_are_exact(layer: "QuantLayer") -> bool:
@@ -42,8 +39,18 @@ def _largest_codes(layer: "QuantLayer") -> tuple[float | None, float | None]:
     return inputs, weights
 
 
-def _sum(layer: "QuantLayer", multiply: Callable[[Tensor, Tensor], Tensor], inputs: Codes, weights: Codes) -> Tensor:
-    return sum_codes(multiply, inputs.values, weights.values, whole=None not in _largest_codes(layer))
+def _is_whole(layer: "QuantLayer") -> bool:
+    """Whether codes, and so their sums, are whole numbers."""
+    return None not in _largest_codes(layer)
+
+
+def _scaled_sums(
+    layer: "QuantLayer", multiply: Callable[[Tensor, Tensor], Tensor], inputs: Codes, weights: Codes
+) -> Tensor:
+    """Sums over codes times both scales."""
+    sums = sum_codes(multiply, inputs.values, weights.values, _is_whole(layer))
+    scale = _scale(inputs, weights)
+    return sums if scale is None else sums.mul_(scale)
 
 
 def _same_geometry(kind: type[Convolution], layer: nn.Conv2d) -> Convolution:
@@ -94,29 +101,36 @@ class QuantConv2d(nn.Conv2d):
 
     def forward(self, x: Tensor) -> Tensor:
         """Quantises input and weight and convolves; shapes as `torch.nn.Conv2d`."""
-        bias = None if self.bias is None else self.bias.view(-1, 1, 1)
-        fused = self._fused(x)
-        if fused is not None:
-            return fused if bias is None else fused + bias
-        inputs: Codes = self.act_quantizer(x)
-        weights: Codes = self.weight_quantizer(self.weight)
-        return _rescale(_sum(self, partial(convolve, self), inputs, weights), inputs, weights, bias)
+        y = self._from_tensor(x)
+        if y is None:
+            y = self._from_codes(self.act_quantizer(x), self.weight_quantizer(self.weight))
+        return y if self.bias is None else y + self.bias.view(-1, 1, 1)
 
-    def _fused(self, x: Tensor | Codes) -> Tensor | None:
-        """The result without bias as one compiled operation; None where that can't be."""
+    def _from_tensor(self, x: Tensor | Codes) -> Tensor | None:
+        """The result without bias in one step, quantisers included; None where that can't be."""
         act, weight = self.act_quantizer, self.weight_quantizer
         if type(act) is not ActivationQuantizer or type(weight) is not WeightQuantizer or not isinstance(x, Tensor):
             return None
         of_x, of_weight = act.native_settings(x), weight.native_settings(self.weight)
-        if of_x is None or of_weight is None or torch.is_autocast_enabled("cpu"):
-            return None
-        product = product_of(self, x)
-        if product is None:
+        if of_x is None or of_weight is None or (product := self._product(x)) is None:
             return None
         inputs = (x, act.raw_alpha, act.table, of_x)
         weights = (self.weight, weight.raw_alpha, weight.table, of_weight)
-        result: Tensor = NativeConvolution.apply(*inputs, *weights, product, None not in _largest_codes(self))
+        result: Tensor = NativeConvolution.apply(*inputs, *weights, product, _is_whole(self))
         return result
+
+    def _from_codes(self, inputs: Codes, weights: Codes) -> Tensor:
+        """The result without bias."""
+        scale = _scale(inputs, weights)
+        if isinstance(scale, float) and (product := self._product(inputs.values)) is not None:
+            y: Tensor = ScaledConvolution.apply(inputs.values, weights.values, scale, product, _is_whole(self))
+            return y
+        return _scaled_sums(self, partial(convolve, self), inputs, weights)
+
+    def _product(self, x: Tensor) -> Product | None:
+        """How to convolve `x` where gradients are ours to compute: on the CPU, in float32, in eager mode."""
+        eager = not torch.compiler.is_compiling() and not torch.is_autocast_enabled("cpu")
+        return product_of(self, x) if eager and x.dtype is torch.float32 else None
 
 
 class QuantLinear(nn.Linear):
@@ -151,8 +165,8 @@ class QuantLinear(nn.Linear):
         """Quantises input and weight and multiplies; shapes as `torch.nn.Linear`."""
         inputs: Codes = self.act_quantizer(x)
         weights: Codes = self.weight_quantizer(self.weight)
-        accumulator = _sum(self, F.linear, inputs, weights)
-        return _rescale(accumulator, inputs, weights, self.bias)
+        y = _scaled_sums(self, F.linear, inputs, weights)
+        return y if self.bias is None else y + self.bias
 
 
 QuantLayer = QuantConv2d | QuantLinear
