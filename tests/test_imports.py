@@ -18,7 +18,7 @@ ROOMS = [
 ]
 QUANT_ORDER = [
     *("levels", "ranges", "spec", "alpha", "cpu.convolution", "normalize", "cpu.library", "cpu.native", "projection"),
-    *("functional", "quantizers", "absorb", "sums", "layers", "convert", "histogram", "initialize"),
+    *("functional", "quantizers", "absorb", "sums", "cpu.fused", "layers", "convert", "histogram", "initialize"),
 ]
 FRAMEWORKS = {"pytorch_lightning", "hydra", "omegaconf"}
 MODULES = sorted(path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py")
