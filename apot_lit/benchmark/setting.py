@@ -9,9 +9,10 @@ from torch import Tensor, nn
 
 from apot_lit.benchmark.timing import Timer
 from apot_lit.data.augment import Augmentation
-from apot_lit.data.embedded import OfficialSet, load_idx_pair
+from apot_lit.data.embedded import load_idx_pair
 from apot_lit.data.loader import BatchLoader
 from apot_lit.data.mnist import build_datamodule
+from apot_lit.data.options import OfficialSet
 from apot_lit.errors import UserError
 from apot_lit.models.build import build_network
 from apot_lit.models.input import PixelInput

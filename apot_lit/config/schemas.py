@@ -13,8 +13,7 @@ from apot_lit.config.sections import (
     QuantConfig,
     TrainerConfig,
 )
-from apot_lit.data.embedded import SET_SIZES
-from apot_lit.data.options import BATCH_SIZE, SEED
+from apot_lit.data.options import BATCH_SIZE, SEED, SET_SIZES
 from apot_lit.quant.ranges import Integer, ListOf, Number, OneOf, option, or_null
 from apot_lit.quant.spec import BITS, POWERS
 

@@ -5,16 +5,15 @@ import hashlib
 import lzma
 import struct
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from apot_lit.data.options import SET_SIZES, OfficialSet
 from apot_lit.errors import UserError
-
-OfficialSet = Literal["train", "test"]
 
 MD5_SUMS = {
     "train-images-idx3-ubyte.xz": "6bbc9ace898e44ae57da46a324031adb",
@@ -23,9 +22,6 @@ MD5_SUMS = {
     "t10k-labels-idx1-ubyte.xz": "27ae3e4e09519cfbb04c329615203637",
 }
 """Name of each embedded file -> MD5 of its decompressed contents, in hexadecimal."""
-
-SET_SIZES: dict[OfficialSet, int] = {"train": 60_000, "test": 10_000}
-"""Number of images in each official set."""
 
 _PREFIXES: dict[OfficialSet, str] = {"train": "train", "test": "t10k"}
 _CHUNK_BYTES = 1 << 16

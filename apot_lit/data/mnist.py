@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from apot_lit.data.augment import Augmentation
-from apot_lit.data.embedded import SET_SIZES, OfficialSet, has_embedded_files, load_idx_pair
+from apot_lit.data.embedded import has_embedded_files, load_idx_pair
 from apot_lit.data.loader import BatchLoader
-from apot_lit.data.options import SEED, DataOptions
+from apot_lit.data.options import SEED, SET_SIZES, DataOptions, OfficialSet
 from apot_lit.data.split import split_by_class
 from apot_lit.errors import UserError, user_values
 

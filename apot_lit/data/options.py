@@ -1,9 +1,14 @@
 """The options of the data: every default of the section ``data`` stands here."""
 
 from dataclasses import dataclass
+from typing import Literal
 
-from apot_lit.data.embedded import SET_SIZES
 from apot_lit.quant.ranges import TRUTH, Integer, Number, check_options, option, or_null
+
+OfficialSet = Literal["train", "test"]
+
+SET_SIZES: dict[OfficialSet, int] = {"train": 60_000, "test": 10_000}
+"""Number of images in each official set."""
 
 SEED = Integer(0, 2**32 - 1)
 BATCH_SIZE = Integer(1, SET_SIZES["train"])

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from apot_lit.config.schemas import TrainConfig
-from apot_lit.data.embedded import SET_SIZES
+from apot_lit.data.options import SET_SIZES
 from apot_lit.errors import UserError
 from apot_lit.report.statistics import Outcome
 from apot_lit.runs.contents import NotUsable, read_result

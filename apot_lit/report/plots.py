@@ -13,7 +13,8 @@ import numpy as np
 from matplotlib import pyplot
 from matplotlib.figure import Figure
 
-from apot_lit.data.embedded import SET_SIZES, load_idx_pair
+from apot_lit.data.embedded import load_idx_pair
+from apot_lit.data.options import SET_SIZES
 from apot_lit.evaluation.confusion import confusion_figure
 from apot_lit.quant.levels import Scheme, level_set
 from apot_lit.report.collect import Collection, Group, Run

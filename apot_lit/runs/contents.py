@@ -5,8 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from apot_lit.config.sections import ModelConfig
-from apot_lit.data.embedded import SET_SIZES
-from apot_lit.data.options import SEED, DataOptions
+from apot_lit.data.options import SEED, SET_SIZES, DataOptions
 from apot_lit.quant.spec import QuantSpec
 from apot_lit.runs.plain import Dense, Plain
 from apot_lit.runs.protocol import protocol, row
