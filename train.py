@@ -1,11 +1,13 @@
 """Trains a quantised network, or with ``sweep=tables`` many: ``python train.py model=resnet18 quant.bit=3``."""
 
+from pathlib import Path
 from typing import Any
 
 import hydra
 
 from apot_lit import cli
 from apot_lit.config.instantiate import build_all
+from apot_lit.runs.log import recording
 
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="train")
@@ -15,7 +17,8 @@ def main(config: dict[str, Any]) -> float | None:
     if config["sweep"] is not None and config["sweep"]["job"] is None:
         from apot_lit.sweep.schedule import run_sweep
 
-        run_sweep(config, cli.task_overrides())
+        with recording(Path(config["paths"]["output_dir"]) / "sweep.log", config):
+            run_sweep(config, cli.task_overrides())
         return None
     from apot_lit.training.fit import train  # late: Lightning takes seconds to import
     from apot_lit.training.resume import resumed

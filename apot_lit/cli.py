@@ -48,6 +48,8 @@ def job(function: Callable[[dict[str, Any]], Any]) -> Callable[[DictConfig], Any
             settings = plain(config)
             if "trainer" in settings:
                 _refuse_distributed_multirun(settings["trainer"])
+            if "torch" not in sys.modules and _is_first_process():
+                print("loading torch ...", flush=True)  # it takes seconds
             return function(settings)
         except (UserError, OmegaConfBaseException) as error:
             # Another process must not fail: Lightning would then kill the first one, perhaps before it has told.

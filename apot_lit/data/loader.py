@@ -73,6 +73,12 @@ class BatchLoader:
             return len(self.indices) // self.world_size
         return len(range(self.rank, len(self.indices), self.world_size))
 
+    def __repr__(self) -> str:
+        """Images, batches and device."""
+        use = "train" if self.train else "in order"
+        batches = f"{len(self)} batches of {self.batch_size}"
+        return f"BatchLoader({self.shard_size} images, {use}, {batches}, {self.images.device})"
+
     def __len__(self) -> int:
         """Number of batches per epoch on this rank."""
         full, rest = divmod(self.shard_size, self.batch_size)

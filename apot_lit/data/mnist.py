@@ -67,6 +67,14 @@ class MNISTDataModule(pl.LightningDataModule):
         self._train_loader: BatchLoader | None = None
         self._position: dict[str, int] | None = None
 
+    def __repr__(self) -> str:
+        """Sizes of the splits, and what happens to training images; Lightning's own text needs torch's loaders."""
+        sizes = ", ".join(f"{split}={size}" for split, size in self.split_sizes.items())
+        batch = f"batch_size={self.options.batch_size}"
+        return f"MNISTDataModule({sizes}, {batch}, seed={self.seed}, augmentation={self.augmentation})"
+
+    __str__ = __repr__
+
     def state_dict(self) -> dict[str, int]:
         """Returns the place in the epoch, for a checkpoint.
 

@@ -5,9 +5,10 @@ import platform
 import subprocess
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
+if TYPE_CHECKING:
+    import torch
 
 PACKAGES = ("torch", "torchvision", "pytorch-lightning", "torchmetrics", "hydra-core", "omegaconf")
 
@@ -17,8 +18,10 @@ def versions() -> dict[str, str]:
     return {"python": platform.python_version(), **{package: version(package) for package in PACKAGES}}
 
 
-def hardware(device: torch.device) -> dict[str, Any]:
+def hardware(device: "torch.device") -> dict[str, Any]:
     """Returns what the run computed on."""
+    import torch  # late: who only asks for versions need not wait for it
+
     facts: dict[str, Any] = {"cpu": _cpu_name(), "cpu_count": os.cpu_count(), "threads": torch.get_num_threads()}
     facts["device"] = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
     return facts

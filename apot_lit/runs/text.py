@@ -13,3 +13,8 @@ def percent(accuracy: float | None) -> str:
 def text_table(rows: list[list[Any]], headers: list[str]) -> str:
     """Formats rows as a table for the terminal."""
     return tabulate(rows, headers=headers, tablefmt="simple", disable_numparse=True)
+
+
+def counted(number: int, thing: str) -> str:
+    """A number of things: ``1 epoch``, ``25 epochs``."""
+    return f"{number} {thing}{'' if number == 1 else 's'}"

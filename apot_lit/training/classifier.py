@@ -22,6 +22,11 @@ NUM_CLASSES = 10
 Batch = tuple[Tensor, Tensor]
 
 
+def final_name(split: str) -> str:
+    """What the names of a finished network's metrics on a split begin with: ``test/``, ``final/train_``."""
+    return "test/" if split == "test" else f"final/{split}_"
+
+
 class QuantClassifier(pl.LightningModule):
     """Trains and evaluates one network with cross entropy.
 
@@ -31,7 +36,7 @@ class QuantClassifier(pl.LightningModule):
     Attributes:
         confusion: confusion matrix of the last test.
         predictions: predicted classes of the last test, one tensor a batch, of this process alone.
-        tested_split: which images a test is of; loggers get ``final/<split>_acc`` and ``final/<split>_loss``.
+        tested_split: which images a test is of; the names of what is logged tell, see `final_name`.
 
     Args:
         config: plain mapping with the sections ``model``, ``quant``, ``data``, ``optimizer`` and ``scheduler``;
@@ -113,6 +118,11 @@ class QuantClassifier(pl.LightningModule):
         """Logs loss and accuracy of the epoch."""
         self._log_epoch("train/", self.train_loss, self.train_accuracy)
 
+    def running_accuracy(self) -> float:
+        """Share of this process's training images of the epoch so far that were classified right."""
+        right, wrong = (torch.as_tensor(count).sum() for count in (self.train_accuracy.tp, self.train_accuracy.fn))
+        return float(right / (right + wrong))
+
     def on_validation_epoch_start(self) -> None:
         """Gives all processes the first one's batch-norm statistics, which are those that checkpoints get."""
         share_from_first(self.network.buffers())
@@ -133,7 +143,7 @@ class QuantClassifier(pl.LightningModule):
 
     def on_test_epoch_end(self) -> None:
         """Logs loss and accuracy of the split being tested; `confusion` stays readable until the next test."""
-        self._log_epoch(f"final/{self.tested_split}_", self.test_loss, self.test_accuracy)
+        self._log_epoch(final_name(self.tested_split), self.test_loss, self.test_accuracy)
 
     def on_test_epoch_start(self) -> None:
         """Starts a confusion matrix and a list of predictions of its own for every test."""

@@ -15,16 +15,20 @@ from apot_lit.quant import clipping_thresholds
 from apot_lit.quant.histogram import weight_histogram
 from apot_lit.runs.checkpoint import load_checkpoint, load_network, network_state
 from apot_lit.runs.lock import exclusive
+from apot_lit.runs.log import recording
 from apot_lit.runs.provenance import commit, hardware, versions
 from apot_lit.runs.result import RESULT_FILE, result_table, write_json
 from apot_lit.training.callbacks import History, LastCheckpoint, WallClock
 from apot_lit.training.classifier import QuantClassifier
 from apot_lit.training.distillation import load_distillation
+from apot_lit.training.opening import opening
 from apot_lit.training.start import load_start
 from apot_lit.training.testing import evaluate_split
 from apot_lit.training.trainer import build_trainer, prepare
 
 LOCK_FILE = ".run.lock"
+LOG_FILE = "train.log"
+METRICS_FILE = "metrics.csv"
 
 
 def train(config: dict[str, Any], callbacks: Sequence[pl.Callback], loggers: Sequence[Logger]) -> dict[str, Any]:
@@ -51,7 +55,8 @@ def train(config: dict[str, Any], callbacks: Sequence[pl.Callback], loggers: Seq
     taken = f"{output_dir}: another run is writing there; give this one a directory of its own with hydra.run.dir=..."
     with exclusive(output_dir, LOCK_FILE, taken):
         _refuse_second_run(output_dir, config["ckpt_path"])
-        return _train(config, callbacks, loggers, output_dir)
+        with recording(output_dir / LOG_FILE, config):
+            return _train(config, callbacks, loggers, output_dir)
 
 
 def _train(
@@ -69,11 +74,13 @@ def _train(
         if (datamodule.split_sizes["val"] or not (isinstance(callback, ModelCheckpoint) and callback.monitor))
         and (loggers or not isinstance(callback, LearningRateMonitor))
     ]
-    clock, history = WallClock(), History()
+    clock, history = WallClock(), History(output_dir / METRICS_FILE)
     parts = {"callbacks": [clock, history, *usable], "logger": list(loggers), "default_root_dir": output_dir}
     trainer = build_trainer(config["trainer"], **parts)
     for logger in loggers:
         logger.log_hyperparams(config)
+    if trainer.is_global_zero:
+        print(opening(config, classifier, datamodule.split_sizes, hardware(trainer.strategy.root_device)), flush=True)
     _fit(trainer, classifier, datamodule, config["ckpt_path"])
 
     best = _best_checkpoint(trainer)

@@ -6,13 +6,13 @@ import pytorch_lightning as pl
 import torch
 
 from apot_lit.data.loader import BatchLoader
-from apot_lit.training.classifier import QuantClassifier
+from apot_lit.training.classifier import QuantClassifier, final_name
 
 
 def evaluate_split(trainer: pl.Trainer, classifier: QuantClassifier, datamodule: Any, split: str) -> dict[str, Any]:
     """Runs a network over one split, in order and without augmentation.
 
-    Loggers get ``final/<split>_acc`` and ``final/<split>_loss``.
+    Loggers get ``test/acc`` and ``test/loss``, of other splits ``final/<split>_acc`` and ``final/<split>_loss``.
 
     Returns:
         ``accuracy`` (0 to 1), mean ``loss``, ``images``, ``class_accuracy`` (one per class), ``confusion``, a
@@ -28,8 +28,8 @@ def evaluate_split(trainer: pl.Trainer, classifier: QuantClassifier, datamodule:
     (metrics,) = trainer.test(classifier, dataloaders=datamodule.eval_loader(split), verbose=False)
     confusion = classifier.confusion.compute().tolist()
     return {
-        "accuracy": metrics[f"final/{split}_acc"],
-        "loss": metrics[f"final/{split}_loss"],
+        "accuracy": metrics[f"{final_name(split)}acc"],
+        "loss": metrics[f"{final_name(split)}loss"],
         "images": sum(map(sum, confusion)),
         "class_accuracy": [row[label] / sum(row) if sum(row) else None for label, row in enumerate(confusion)],
         "confusion": confusion,

@@ -33,7 +33,7 @@ WALKS = [
     ("train", (), ("trainer",)),
     ("train", (), ("callbacks.best_c", "callbacks.last_c", "sweep")),
     ("train", ("experiment=best",), ("callbacks.t", "callbacks.lr", "callbacks.f", "callbacks.p", "callbacks.i")),
-    ("train", ("experiment=best",), ("callbacks.m", "callbacks.r", "logger.csv", "scheduler")),
+    ("train", ("experiment=best", "logger=csv"), ("callbacks.m", "callbacks.r", "logger.csv", "scheduler")),
     ("train", ("sweep=quick",), ("sweep.", "scheduler")),
     ("train", ("optimizer=adamw", "scheduler=multistep"), ("optimizer", "scheduler")),
     ("train", ("scheduler=onecycle",), ("scheduler",)),
@@ -73,7 +73,7 @@ TAKEN_BY = {
     "callbacks.last_checkpoint.dirpath": "text",
     "callbacks.lr_monitor.logging_interval": "null",
     "callbacks.finite_loss.every_n_steps callbacks.reestimated_batch_norm.images": "10^9",
-    "callbacks.progress.refresh_seconds callbacks.moving_average.decay": "0",
+    "callbacks.progress.refresh_seconds callbacks.progress.line_seconds callbacks.moving_average.decay": "0",
     "logger.csv.save_dir": "text",
     "sweep.powers sweep.seeds documents": "list",
 }

@@ -55,14 +55,14 @@ def test_two_processes_share_one_run(tmp_path):
 @pytest.mark.slow
 def test_two_processes_of_64_images_train_like_one_of_128(tmp_path):
     common = (*NETWORK, "data.train_images=640", "data.val_split=500", "trainer.max_epochs=2",
-              "trainer.log_every_n_steps=1", "trainer.limit_test_batches=1")  # fmt: skip
+              "trainer.log_every_n_steps=1", "trainer.limit_test_batches=1", "logger=csv")  # fmt: skip
     curves = []
     for name, arguments in (
         ("one", ("trainer=cpu", "data.batch_size=128")),
         ("two", ("trainer=ddp_cpu", "data.batch_size=64", "trainer.sync_batchnorm=true")),
     ):
         train(tmp_path, *common, *arguments, f"hydra.run.dir={tmp_path}/{name}")
-        with (tmp_path / name / "metrics/version_0/metrics.csv").open(newline="") as file:
+        with (tmp_path / name / "steps/version_0/metrics.csv").open(newline="") as file:
             rows = list(csv.DictReader(file))
         names = ("train/loss_step", "train/loss", "val/loss")
         curves.append({key: [float(row[key]) for row in rows if row[key]] for key in names})

@@ -181,7 +181,7 @@ def test_ctrl_c_in_the_evaluation_says_that_training_is_complete(train, run_scri
 
 def test_metrics_files_are_not_read(train, run_script):  # noqa: F811
     directory, _ = train("trainer.max_epochs=1")
-    (directory / "metrics/version_0/metrics.csv").write_text("epoch,train/loss\n0,1e\n\x00")
+    (directory / "metrics.csv").write_text("epoch,train/loss\n0,1e\n\x00")
     outcome = run_script("train.py", f"ckpt_path={directory}/checkpoints/last.ckpt", "trainer.max_epochs=2")
     assert outcome.code == 0, outcome.err
     history = json.loads((directory / "result.json").read_text())["history"]

@@ -1,13 +1,21 @@
-"""The metrics of every epoch, kept where training goes on from."""
+"""The metrics of every epoch, kept where training goes on from, and written as a table."""
 
+import csv
+import io
+import time
+from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Checkpoint
 
+from apot_lit.runs.files import write_text
+
 Curves = dict[str, list[float | None]]
 
-_NOT_OF_AN_EPOCH = ("train/loss_step", "final/", "val/")
+_NOT_OF_AN_EPOCH = ("train/loss_step", "val/")
+_SECONDS = "seconds"
+_FIRST = ("epoch", _SECONDS, "train/loss", "train/acc", "val/loss", "val/acc")
 _KEY = "history"
 _TRAIN_METRICS = ("train_loss", "train_accuracy")
 
@@ -15,19 +23,28 @@ _TRAIN_METRICS = ("train_loss", "train_accuracy")
 class History(Checkpoint):
     """Keeps what is logged once an epoch; checkpoints carry it, so that it can't disagree with them.
 
+    It writes a table with a row for every epoch, also those before a training was resumed: their number, the seconds
+    they took, validation included, losses, accuracies, learning rates and thresholds.
+
     Lightning takes it for a checkpoint, whose turn comes after the module's own end of an epoch. It must come before
     those that write one.
 
+    Args:
+        table: the file to write, in CSV.
+
     Attributes:
-        epochs: per finished epoch its metrics by name, with ``epoch``, counted from 1.
+        epochs: per finished epoch its metrics by name, with ``epoch``, counted from 1, and ``seconds``.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, table: Path) -> None:
+        self.table = table
         self.epochs: list[dict[str, float]] = []
         self._current: dict[str, float] = {}
+        self._since = 0.0
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Notes the learning rates that the epoch starts with."""
+        """Notes the time, and the learning rates that the epoch starts with."""
+        self._since = time.monotonic()
         for optimizer in trainer.optimizers:
             name = type(optimizer).__name__
             for group in optimizer.param_groups:
@@ -43,15 +60,18 @@ class History(Checkpoint):
         """Completes the epoch."""
         metrics = trainer.callback_metrics.items()
         self._current |= {name: float(value) for name, value in metrics if not name.startswith(_NOT_OF_AN_EPOCH)}
-        self.epochs.append({"epoch": float(trainer.current_epoch + 1), **self._current})
+        self.epochs.append({"epoch": float(trainer.current_epoch + 1), **self._current, _SECONDS: self._seconds()})
         self._current = {}
+        if trainer.is_global_zero and not trainer.fast_dev_run:  # type: ignore[attr-defined]
+            self._write()
 
     def on_save_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
         """Adds all epochs, and what is known of the current one."""
         running = {name: dict(getattr(pl_module, name).metric_state) for name in _TRAIN_METRICS}
-        checkpoint[_KEY] = {"epochs": self.epochs, "current": self._current, "running": running}
+        current = {**self._current, _SECONDS: self._seconds()} if self._current else {}
+        checkpoint[_KEY] = {"epochs": self.epochs, "current": current, "running": running}
 
     def on_load_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
@@ -66,8 +86,11 @@ class History(Checkpoint):
             metric._update_count = 1  # else it would warn that it has seen nothing
 
     def curves(self) -> Curves:
-        """Columns of equal length, ``epoch`` first; None where an epoch lacks a metric, 6 digits of each number."""
-        names = sorted({name for metrics in self.epochs for name in metrics} - {"epoch"})
+        """Columns of equal length, ``epoch`` first; None where an epoch lacks a metric, 6 digits of each number.
+
+        Without the seconds, which no repetition would have.
+        """
+        names = sorted({name for metrics in self.epochs for name in metrics} - {"epoch", _SECONDS})
         if not names:
             return {}
         columns: Curves = {"epoch": [metrics["epoch"] for metrics in self.epochs]}
@@ -75,3 +98,18 @@ class History(Checkpoint):
             values = (metrics.get(name) for metrics in self.epochs)
             columns[name] = [None if value is None else float(f"{value:.6g}") for value in values]
         return columns
+
+    def _seconds(self) -> float:
+        return self._current.get(_SECONDS, 0.0) + time.monotonic() - self._since
+
+    def _write(self) -> None:
+        names = {name for metrics in self.epochs for name in metrics}
+        columns = [name for name in _FIRST if name in names] + sorted(names - set(_FIRST))
+        text = io.StringIO()
+        table = csv.DictWriter(text, columns, lineterminator="\n")
+        table.writeheader()
+        for metrics in self.epochs:
+            row = {name: f"{value:.6g}" for name, value in metrics.items()}
+            table.writerow({**row, "epoch": int(metrics["epoch"]), _SECONDS: f"{metrics.get(_SECONDS, 0.0):.1f}"})
+        self.table.parent.mkdir(parents=True, exist_ok=True)
+        write_text(self.table, text.getvalue())

@@ -1,4 +1,4 @@
-"""Progress of a training: one bar in a terminal, one line an epoch elsewhere."""
+"""Progress of a training: one bar in a terminal; elsewhere a line an epoch, and one a minute."""
 
 import sys
 import time
@@ -8,23 +8,26 @@ import pytorch_lightning as pl
 from tqdm import tqdm
 
 from apot_lit.quant.ranges import Number, check
+from apot_lit.training.classifier import QuantClassifier
 
 
 class TrainingProgress(pl.callbacks.ProgressBar):
-    """Shows epoch, training loss, validation accuracy and the time left of the whole training.
+    """Shows epoch, loss, accuracy so far in the epoch, images per second and the time left of the whole training.
 
     Args:
         refresh_seconds: shortest time between two updates of the bar; reading the loss waits for the device.
+        line_seconds: longest time between two lines where there is no terminal.
     """
 
-    def __init__(self, refresh_seconds: float = 0.5) -> None:
+    def __init__(self, refresh_seconds: float = 0.5, line_seconds: float = 60.0) -> None:
         check("refresh_seconds", refresh_seconds, Number(0, 3600))
+        check("line_seconds", line_seconds, Number(0, 1e6))
         super().__init__()
-        self.refresh_seconds = refresh_seconds
+        self.refresh_seconds, self.line_seconds = refresh_seconds, line_seconds
         self._enabled = True
         self._bar: tqdm[Any] | None = None
-        self._started = self._refreshed = 0.0
-        self._first_epoch = 0
+        self._started = self._shown = 0.0
+        self._first_step = self._images = 0
 
     def disable(self) -> None:
         """Lightning calls this on all processes but the first."""
@@ -36,35 +39,41 @@ class TrainingProgress(pl.callbacks.ProgressBar):
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Opens the bar, at the steps already done if training is resumed."""
-        self._started, self._first_epoch = time.monotonic(), trainer.current_epoch
+        self._started = self._shown = time.monotonic()
+        self._first_step, self._images = trainer.global_step, 0
         if self._enabled and sys.stderr.isatty():
             total = trainer.estimated_stepping_batches
             self._bar = tqdm(
                 total=int(total) if total != float("inf") else None,
                 initial=trainer.global_step,
-                unit="step",
                 dynamic_ncols=True,
-                bar_format="{desc}|{bar}| {percentage:3.0f} % [{elapsed}, {remaining} left{postfix}]",
+                bar_format="{desc} |{bar}| {percentage:3.0f} %{postfix}",
             )
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Moves the bar, not more often than every `refresh_seconds`."""
-        now = time.monotonic()
-        if self._bar is not None and (now - self._refreshed >= self.refresh_seconds or trainer.is_last_batch):
-            self._refreshed = now
+        """Moves the bar or prints a line, if it is time."""
+        self._images += len(batch[1]) * trainer.world_size
+        if not self._enabled:
+            return
+        wait = time.monotonic() - self._shown
+        if self._bar is not None and (wait >= self.refresh_seconds or trainer.is_last_batch):
             self._bar.set_description_str(f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}", refresh=False)
-            self._bar.set_postfix_str(self._metrics(trainer, float(outputs["loss"])), refresh=False)
+            self._bar.set_postfix_str(", ".join([*self._parts(pl_module, outputs), self._left(trainer)]), refresh=False)
             self._bar.update(trainer.global_step - self._bar.n)
+            self._shown = time.monotonic()
+        elif self._bar is None and wait >= self.line_seconds and not trainer.is_last_batch:
+            where = f"step {batch_idx + 1} of {trainer.num_training_batches}"
+            self._print(trainer, trainer.current_epoch + 1, [where, *self._parts(pl_module, outputs)])
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Prints the line of the epoch before, whose metrics are complete by now."""
-        self._print_line(trainer)
+        self._print_epoch(trainer)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Prints the line of the last epoch, or closes the bar."""
-        self._print_line(trainer)
+        self._print_epoch(trainer)
         self._close()
 
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
@@ -76,19 +85,44 @@ class TrainingProgress(pl.callbacks.ProgressBar):
             self._bar.close()
             self._bar = None
 
-    def _print_line(self, trainer: pl.Trainer) -> None:
-        epochs_done = trainer.current_epoch - self._first_epoch
-        if not self._enabled or self._bar is not None or epochs_done < 1:
-            return
-        elapsed = time.monotonic() - self._started
-        left = elapsed / epochs_done * max(0, (trainer.max_epochs or 0) - trainer.current_epoch)
-        metrics = self._metrics(trainer, float(trainer.callback_metrics["train/loss"]))
-        print(
-            f"epoch {trainer.current_epoch}/{trainer.max_epochs}: {metrics}, {elapsed:.0f} s, {left:.0f} s left",
-            flush=True,
-        )
+    def _parts(self, pl_module: pl.LightningModule, outputs: Any) -> list[str]:
+        """Loss of the step, accuracy so far in the epoch on this process, speed so far."""
+        assert isinstance(pl_module, QuantClassifier)
+        accuracy = f"acc {100 * pl_module.running_accuracy():.2f} %"
+        return [f"loss {float(outputs['loss']):.4f}", accuracy, self._speed()]
 
-    @staticmethod
-    def _metrics(trainer: pl.Trainer, loss: float) -> str:
-        accuracy = trainer.callback_metrics.get("val/acc")
-        return f"loss {loss:.4f}" + ("" if accuracy is None else f", val {100 * float(accuracy):.2f} %")
+    def _speed(self) -> str:
+        return f"{self._images / max(1e-9, time.monotonic() - self._started):.0f} images/s"
+
+    def _left(self, trainer: pl.Trainer) -> str:
+        """Time left, if the rest goes as fast as this training did so far, validation included."""
+        done = trainer.global_step - self._first_step
+        steps = float(trainer.estimated_stepping_batches) - trainer.global_step
+        seconds = (time.monotonic() - self._started) / max(1, done) * steps
+        return "" if seconds == float("inf") else f"{_duration(seconds)} left"
+
+    def _print_epoch(self, trainer: pl.Trainer) -> None:
+        if self._enabled and trainer.global_step > self._first_step:
+            metrics = trainer.callback_metrics
+            parts = [f"loss {float(metrics['train/loss']):.4f}", f"acc {100 * float(metrics['train/acc']):.2f} %"]
+            parts += [f"val {100 * float(metrics['val/acc']):.2f} %"] if "val/acc" in metrics else []
+            self._print(trainer, trainer.current_epoch, [*parts, self._speed()])
+
+    def _print(self, trainer: pl.Trainer, epoch: int, parts: list[str]) -> None:
+        took = f"{_duration(time.monotonic() - self._started)} so far"
+        line = f"epoch {epoch}/{trainer.max_epochs}: {', '.join([*parts, took, self._left(trainer)])}"
+        if self._bar is None:
+            print(line, flush=True)
+        else:
+            self._bar.write(line)
+        self._shown = time.monotonic()
+
+
+def _duration(seconds: float) -> str:
+    """Seconds as a person says them: 45 s, 3 min 20 s, 2 h 5 min."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
