@@ -29,7 +29,7 @@ def opening(
     """
     data, trainer, model = config["data"], config["trainer"], config["model"]
     parameters = sum(parameter.numel() for parameter in classifier.network.parameters())
-    images = ", ".join(f"{split_sizes[split]:,} {name}" for split, name in _SPLITS if split_sizes[split])
+    images = ", ".join(f"{split_sizes[split]:,} {name}" for split, name in _SPLITS.items() if split_sizes[split])
     lines = {
         "network": f"{model['name']}, width {model['width']}, {model['stem']} stem, {parameters:,} parameters",
         "quantised": _quantised(config),
@@ -43,11 +43,7 @@ def opening(
     return "\n".join(f"{name:<10} {value}" for name, value in lines.items())
 
 
-_SPLITS: tuple[tuple[Split, str], ...] = (
-    ("train", "for training"),
-    ("val", "for validation"),
-    ("test", "for the test"),
-)
+_SPLITS: dict[Split, str] = {"train": "for training", "val": "for validation", "test": "for the test"}
 
 
 def _quantised(config: Mapping[str, Any]) -> str:
