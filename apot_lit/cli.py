@@ -24,6 +24,7 @@ from omegaconf.errors import (
     ValidationError,
 )
 
+from apot_lit.config.help import help_text
 from apot_lit.config.overrides import override
 from apot_lit.config.registration import plain, register
 from apot_lit.errors import Interrupted, UserError, unknown_key
@@ -68,6 +69,8 @@ def job(function: Callable[[dict[str, Any]], Any]) -> Callable[[DictConfig], Any
 def run(main: Callable[[], Any]) -> None:
     """Runs a script's main function and exits: 0, 2 after a mistake of the user, 130 after Ctrl-C.
 
+    With ``--help`` it shows the options instead.
+
     With the environment variable ``HYDRA_FULL_ERROR=1`` errors in the configuration keep their traceback.
     """
     os.environ.setdefault("PROJECT_ROOT", str(Path(__file__).resolve().parent.parent))
@@ -75,6 +78,9 @@ def run(main: Callable[[], Any]) -> None:
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra would print its errors over several lines and exit by itself
     _failed_jobs.clear()
     register()
+    if {"--help", "-h"} & set(sys.argv[1:]):
+        print(help_text(Path(sys.argv[0]).stem))
+        return
     try:
         main()
     except (UserError, HydraException, OmegaConfBaseException, OSError) as error:

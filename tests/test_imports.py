@@ -103,17 +103,15 @@ def test_what_runs_without_lightning(module):
     assert done.stdout.split() == []
 
 
-def test_help_does_not_wait_for_the_compiler_or_lightning():
-    code = (
-        "import sys, apot_lit.cli; print(*{'torch._dynamo', 'torchvision', 'pytorch_lightning'} & sys.modules.keys())"
-    )
+def test_the_command_line_does_not_wait_for_torch_or_lightning():
+    code = "import sys, apot_lit.cli; print(*{'torch', 'torchvision', 'pytorch_lightning'} & sys.modules.keys())"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.split() == []
 
 
 def test_only_the_configuration_knows_hydra():
     knowing = {path.relative_to(PACKAGE).as_posix() for path in MODULES if {"hydra", "omegaconf"} & top_level(path)}
-    assert knowing == {"config/registration.py", "config/instantiate.py", "cli.py"}
+    assert knowing == {"config/help.py", "config/registration.py", "config/instantiate.py", "cli.py"}
 
 
 def test_files_are_short_and_no_two_have_one_name():

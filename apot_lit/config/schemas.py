@@ -14,7 +14,7 @@ from apot_lit.config.sections import (
     TrainerConfig,
 )
 from apot_lit.data.options import BATCH_SIZE, SEED, SET_SIZES
-from apot_lit.quant.ranges import Integer, ListOf, Number, OneOf, option, or_null
+from apot_lit.quant.ranges import TRUTH, Integer, ListOf, Number, OneOf, option, or_null
 from apot_lit.quant.spec import BITS, POWERS
 
 _QUANTISED = OneOf(tuple(range(2, 9)))
@@ -24,15 +24,15 @@ _QUANTISED = OneOf(tuple(range(2, 9)))
 class PathsConfig:
     """Directories."""
 
-    root_dir: str = MISSING
-    output_dir: str = MISSING
+    root_dir: str = option(MISSING, None, "the project's directory")
+    output_dir: str = option(MISSING, None, "where the script writes")
 
 
 @dataclass
 class FitConfig:
     """What every script that trains needs."""
 
-    seed: int = option(0, SEED)
+    seed: int = option(0, SEED, "of weights, order of images and augmentation")
     data: DataConfig = field(default_factory=DataConfig)
     optimizer: Any = MISSING
     scheduler: Any = MISSING
@@ -45,25 +45,25 @@ class FitConfig:
 class SweepConfig:
     """Every combination of these is trained, and how many at a time."""
 
-    name: str = MISSING
-    models: list[str] = option(MISSING, ListOf(NETWORKS, distinct=True))
-    bits: list[int] = option(MISSING, ListOf(BITS, distinct=True))
-    powers: list[int] = option(MISSING, ListOf(POWERS, distinct=True))
-    seeds: list[int] = option(MISSING, ListOf(SEED, distinct=True))
-    jobs: int = option(1, Integer(1, 256))
-    job: str | None = None
+    name: str = option(MISSING, None, "the sweep, as sweep=... chooses it")
+    models: list[str] = option(MISSING, ListOf(NETWORKS, distinct=True), "networks to train")
+    bits: list[int] = option(MISSING, ListOf(BITS, distinct=True), "bit widths to train")
+    powers: list[int] = option(MISSING, ListOf(POWERS, distinct=True), "1: APoT, 0: uniform")
+    seeds: list[int] = option(MISSING, ListOf(SEED, distinct=True), "seeds to train with")
+    jobs: int = option(1, Integer(1, 256), "trainings side by side")
+    job: str | None = option(None, None, "set by the sweep for each job")
 
 
 @dataclass
 class TrainConfig(FitConfig):
     """Configuration of train.py."""
 
-    recipe: str = "default"
-    ckpt_path: str | None = None
-    init_from: str | None = None
-    distill_from: str | None = None
-    distill_weight: float = option(0.5, Number(0, 1))
-    distill_temperature: float = option(4.0, Number(0.01, 100))
+    recipe: str = option("default", None, "name that results are grouped by")
+    ckpt_path: str | None = option(None, None, "go on with this run: its last.ckpt")
+    init_from: str | None = option(None, None, "start from the weights of this checkpoint")
+    distill_from: str | None = option(None, None, "learn from this checkpoint's predictions as well")
+    distill_weight: float = option(0.5, Number(0, 1), "share of the teacher in the loss")
+    distill_temperature: float = option(4.0, Number(0.01, 100), "softens the teacher's predictions")
     model: ModelConfig = field(default_factory=ModelConfig)
     quant: QuantConfig = field(default_factory=QuantConfig)
     trainer: TrainerConfig = field(default_factory=TrainerConfig)
@@ -74,21 +74,21 @@ class TrainConfig(FitConfig):
 class ReferenceQuantConfig:
     """What a file of the reference implementation does not say about its quantiser."""
 
-    bit: int | None = option(None, or_null(BITS))
-    power: int = option(1, POWERS)
+    bit: int | None = option(None, or_null(BITS), "of a file of the reference implementation")
+    power: int = option(1, POWERS, "of such a file: 1 or 0")
 
 
 @dataclass
 class EvaluateConfig:
     """Configuration of evaluate.py."""
 
-    ckpt_path: str = MISSING
+    ckpt_path: str = option(MISSING, None, "the checkpoint")
     model: ModelConfig | None = None
     quant: ReferenceQuantConfig = field(default_factory=ReferenceQuantConfig)
-    split: str = option("test", OneOf(("train", "val", "test")))
-    batch_size: int = option(1000, BATCH_SIZE)
-    data_dir: str = MISSING
-    download: bool = False
+    split: str = option("test", OneOf(("train", "val", "test")), "train, val or test")
+    batch_size: int = option(1000, BATCH_SIZE, "images per batch")
+    data_dir: str = option(MISSING, None, "directory of MNIST's files")
+    download: bool = option(False, TRUTH, "whether to download them if they are missing")
     trainer: TrainerConfig = field(default_factory=TrainerConfig)
     paths: PathsConfig = field(default_factory=PathsConfig)
 
@@ -97,32 +97,36 @@ class EvaluateConfig:
 class BenchmarkConfig(FitConfig):
     """Configuration of benchmark.py."""
 
-    device: str = option("auto", OneOf(("auto", "cpu", "cuda")))
-    inference: bool = False
-    repeats: int = option(MISSING, ONE_OR_MORE)
-    models: list[str] = option(MISSING, ListOf(NETWORKS, distinct=True))
-    width: int = option(16, WIDTH)
-    apot_bits: list[int] = option(MISSING, ListOf(_QUANTISED, distinct=True))
-    uniform_bits: list[int] = option(MISSING, ListOf(_QUANTISED, distinct=True))
-    compile: bool = MISSING
-    compile_bits: list[int] = option(MISSING, ListOf(_QUANTISED, distinct=True, may_be_empty=True))
-    projection_elements: int = option(MISSING, Integer(1, 10**8))
-    pipeline_images: int = option(MISSING, Integer(1, SET_SIZES["train"]))
-    evaluation_images: int = option(MISSING, Integer(1, SET_SIZES["test"]))
+    device: str = option("auto", OneOf(("auto", "cpu", "cuda")), "auto, cpu or cuda")
+    inference: bool = option(False, TRUTH, "measure exported networks instead")
+    repeats: int = option(MISSING, ONE_OR_MORE, "how often each measurement is repeated")
+    models: list[str] = option(MISSING, ListOf(NETWORKS, distinct=True), "networks to measure")
+    width: int = option(16, WIDTH, "channels of the first stage")
+    apot_bits: list[int] = option(MISSING, ListOf(_QUANTISED, distinct=True), "bit widths of APoT")
+    uniform_bits: list[int] = option(MISSING, ListOf(_QUANTISED, distinct=True), "bit widths of uniform levels")
+    compile: bool = option(MISSING, TRUTH, "measure compiled steps as well")
+    compile_bits: list[int] = option(
+        MISSING, ListOf(_QUANTISED, distinct=True, may_be_empty=True), "at these bit widths"
+    )
+    projection_elements: int = option(MISSING, Integer(1, 10**8), "activations of the projection")
+    pipeline_images: int = option(MISSING, Integer(1, SET_SIZES["train"]), "images of the input pipeline")
+    evaluation_images: int = option(MISSING, Integer(1, SET_SIZES["test"]), "images of the evaluation")
 
 
 @dataclass
 class ExportConfig:
     """Configuration of export.py."""
 
-    ckpt_path: str = MISSING
-    format: str = option(MISSING, OneOf(("onnx", "packed", "header", "verify")))
-    output: str | None = None
-    overwrite: bool = False
+    ckpt_path: str = option(MISSING, None, "the checkpoint")
+    format: str = option(
+        MISSING, OneOf(("onnx", "packed", "header", "verify")), "onnx, packed, header, or verify an export"
+    )
+    output: str | None = option(None, None, "file or directory; null: in the output directory")
+    overwrite: bool = option(False, TRUTH, "replace an earlier export")
     model: ModelConfig | None = None
     quant: ReferenceQuantConfig = field(default_factory=ReferenceQuantConfig)
-    data_dir: str = MISSING
-    download: bool = False
+    data_dir: str = option(MISSING, None, "directory of MNIST's files")
+    download: bool = option(False, TRUTH, "whether to download them if they are missing")
     paths: PathsConfig = field(default_factory=PathsConfig)
 
 
@@ -130,9 +134,9 @@ class ExportConfig:
 class ReportConfig:
     """Configuration of report.py."""
 
-    results_dir: str = MISSING
-    published: str = MISSING
-    documents: list[str] = field(default_factory=list)
-    data_dir: str = MISSING
-    download: bool = False
+    results_dir: str = option(MISSING, None, "directory with result files")
+    published: str = option(MISSING, None, "table of published accuracies")
+    documents: list[str] = option([], None, "documents whose tables are to be renewed")
+    data_dir: str = option(MISSING, None, "directory of MNIST's files")
+    download: bool = option(False, TRUTH, "whether to download them if they are missing")
     paths: PathsConfig = field(default_factory=PathsConfig)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from apot_lit.quant.ranges import TRUTH, Integer, Number, check_options, option, or_null
+from apot_lit.quant.ranges import TRUTH, Integer, Number, check_options, option, or_null, required
 
 OfficialSet = Literal["train", "test"]
 
@@ -40,20 +40,22 @@ class DataOptions:
         ValueError: If a value is out of its range; one line that begins with the name of the attribute.
     """
 
-    data_dir: str
-    download: bool = option(False, TRUTH)
-    batch_size: int = option(128, Integer(2, SET_SIZES["train"]))
-    eval_batch_size: int = option(1000, BATCH_SIZE)
-    val_split: int = option(5000, Integer(0, 59_000))
-    split_seed: int = option(0, SEED)
-    train_images: int | None = option(None, or_null(Integer(2, SET_SIZES["train"])))
-    mean: float = option(33 / 255, Number(0, 1))
-    std: float = option(0.3081, Number(0.001, 1000))
-    flip: bool = option(False, TRUTH)
-    rotate: float = option(0.0, Number(0, 180))
-    translate: float = option(0.0, Number(0, 28))
-    zoom: float = option(0.0, Number(0, 0.9))
-    shear: float = option(0.0, Number(0, 80))
+    data_dir: str = required("directory of MNIST's files")
+    download: bool = option(False, TRUTH, "whether to download them there if they are missing")
+    batch_size: int = option(128, Integer(2, SET_SIZES["train"]), "training images per step and process")
+    eval_batch_size: int = option(1000, BATCH_SIZE, "images per batch in validation and test")
+    val_split: int = option(5000, Integer(0, 59_000), "images kept out of training for validation")
+    split_seed: int = option(0, SEED, "chooses the validation images")
+    train_images: int | None = option(
+        None, or_null(Integer(2, SET_SIZES["train"])), "train on so many images only; null: all"
+    )
+    mean: float = option(33 / 255, Number(0, 1), "of the pixels, subtracted by the network's input")
+    std: float = option(0.3081, Number(0.001, 1000), "of the pixels, the network's input is divided by")
+    flip: bool = option(False, TRUTH, "mirror training images at random")
+    rotate: float = option(0.0, Number(0, 180), "largest random rotation in degrees")
+    translate: float = option(0.0, Number(0, 28), "largest random shift in pixels")
+    zoom: float = option(0.0, Number(0, 0.9), "largest random change of size, 0.1 for 10 %")
+    shear: float = option(0.0, Number(0, 80), "largest random shear in degrees")
 
     def __post_init__(self) -> None:
         check_options(self)

@@ -115,8 +115,8 @@ def or_null(range_: Range) -> AnyOf:
     return AnyOf((NULL, range_))
 
 
-def option(default: Any, allowed: Range) -> Any:
-    """A field of a dataclass with its default and what it may be.
+def option(default: Any, allowed: Range | None, meaning: str = "") -> Any:
+    """A field of a dataclass with its default, what it may be (None: whatever its type allows) and what it means.
 
     Examples:
         >>> @dataclass(frozen=True)
@@ -127,9 +127,15 @@ def option(default: Any, allowed: Range) -> Any:
             ...
         ValueError: rate=2.0: must be a number from 0 to 1
     """
+    metadata = {"meaning": meaning, **({} if allowed is None else {"allowed": allowed})}
     if isinstance(default, list):
-        return field(default_factory=lambda: list(default), metadata={"allowed": allowed})
-    return field(default=default, metadata={"allowed": allowed})
+        return field(default_factory=lambda: list(default), metadata=metadata)
+    return field(default=default, metadata=metadata)
+
+
+def required(meaning: str) -> Any:
+    """A field of a dataclass that has no default, and what it means."""
+    return field(metadata={"meaning": meaning})
 
 
 def check(name: str, value: object, allowed: Range) -> None:

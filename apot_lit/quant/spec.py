@@ -45,18 +45,20 @@ class QuantSpec:
         ValueError: bit=9: must be one of 2, 3, 4, 5, 6, 7, 8, 32
     """
 
-    bit: int = option(5, BITS)
-    power: int = option(1, POWERS)
-    additive: bool = option(True, TRUTH)
-    weight_bit: int | None = option(None, or_null(BITS))
-    act_bit: int | None = option(None, or_null(BITS))
-    first_bit: int = option(8, BITS)
-    last_bit: int = option(8, BITS)
-    edge_scale: str = option("absmax", OneOf(("absmax", "max")))
-    weight_alpha: float = option(3.0, _ALPHAS)
-    act_alpha: float = option(6.0, _ALPHAS)
-    weight_norm: bool = option(True, TRUTH)
-    grad_scale: float | None = option(None, or_null(Number(0, 1e6, above=True)))
+    bit: int = option(5, BITS, "bits of weights and activations, 2 to 8; 32: float")
+    power: int = option(1, POWERS, "1: powers of two, 0: uniform levels")
+    additive: bool = option(True, TRUTH, "sums of powers of two (APoT), or plain ones (PoT)")
+    weight_bit: int | None = option(None, or_null(BITS), "bits of the weights; null: as bit says")
+    act_bit: int | None = option(None, or_null(BITS), "bits of the activations; null: as bit says")
+    first_bit: int = option(8, BITS, "bits of the first layer's weights")
+    last_bit: int = option(8, BITS, "bits of the last layer's weights")
+    edge_scale: str = option("absmax", OneOf(("absmax", "max")), "scale of first and last weights: absmax or max")
+    weight_alpha: float = option(3.0, _ALPHAS, "initial clipping threshold of weights")
+    act_alpha: float = option(6.0, _ALPHAS, "initial clipping threshold of activations")
+    weight_norm: bool = option(True, TRUTH, "normalise weights before they are quantised")
+    grad_scale: float | None = option(
+        None, or_null(Number(0, 1e6, above=True)), "factor on the gradients of thresholds; null: 1"
+    )
 
     def __post_init__(self) -> None:
         check_options(self)

@@ -1,0 +1,144 @@
+"""What ``--help`` of a script says: one line for every option, from the schemas that also check them."""
+
+import textwrap
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import fields, is_dataclass
+from pathlib import Path
+from typing import Any, get_args, get_type_hints
+
+from hydra import compose, initialize_config_dir
+from hydra.core.config_loader import ConfigLoader
+from hydra.core.global_hydra import GlobalHydra
+from omegaconf import OmegaConf
+
+from apot_lit.config.registration import SCHEMAS
+from apot_lit.config.sections import OPTIMIZER_SCHEMAS, SCHEDULER_SCHEMAS
+from apot_lit.quant.ranges import as_written
+
+WIDTH = 100
+_Option = tuple[str, str, str]
+"""Name, default, meaning."""
+CONF = Path(__file__).resolve().parents[2] / "conf"
+EXAMPLES = {
+    "train": ("model=resnet18 quant.bit=3 quant.power=0", "experiment=best model=resnet10 quant.bit=2 seed=1",
+              "-m quant.bit=2,3,4,5 quant.power=0,1"),
+    "evaluate": ("ckpt_path=outputs/train/<run>/checkpoints/best.ckpt",
+                 "ckpt_path=outputs/train/<run>/checkpoints/best.ckpt split=val",
+                 "ckpt_path=reference.pth model=resnet18 quant.bit=5"),
+    "export": ("ckpt_path=outputs/train/<run>/checkpoints/best.ckpt format=onnx",
+               "ckpt_path=outputs/train/<run>/checkpoints/best.ckpt format=header output=c",
+               "ckpt_path=outputs/train/<run>/checkpoints/best.ckpt format=verify output=n.onnx"),
+    "report": ("", "results_dir=outputs/sweeps", "documents=[README.md]"),
+    "benchmark": ("", "benchmark=full", "benchmark=inference"),
+}  # fmt: skip
+_GROUPS = {
+    "model": "the network",
+    "quant": "levels: sums of powers of two, uniform, plain powers of two, none",
+    "data": "the images",
+    "optimizer": "the optimizer",
+    "scheduler": "how the learning rate changes",
+    "trainer": "where it computes",
+    "callbacks": "what goes on besides; best: what our recipe needs",
+    "logger": "where else metrics go",
+    "experiment": "a whole recipe",
+    "sweep": "many trainings",
+    "debug": "a quick look",
+    "benchmark": "what is measured",
+}
+_OF = {
+    "train": tuple(group for group in _GROUPS if group != "benchmark"),
+    "evaluate": ("model", "trainer"),
+    "export": ("model",),
+    "report": (),
+    "benchmark": ("benchmark", "optimizer", "scheduler", "callbacks", "logger"),
+}
+_INTERNAL = ("paths", "sweep.job")
+_NAMED = {"optimizer": OPTIMIZER_SCHEMAS, "scheduler": SCHEDULER_SCHEMAS}
+_DEFAULT_WIDTH = 13
+_NEEDED = "???"  # also where nothing is chosen for a section yet
+_OTHERS = ("trainer.NAME=VALUE", "any other option of Lightning's Trainer")
+_FLAGS = (
+    ("-m", "run every combination of values given as a=1,2,3"),
+    ("--cfg job", "show the configuration and stop"),
+    ("hydra.run.dir=DIR", "write there"),
+)
+
+
+def help_text(script: str) -> str:
+    """Describes the options of a script, with the defaults that its configuration gives them.
+
+    Args:
+        script: its name without suffix, a key of `apot_lit.config.registration.SCHEMAS`.
+
+    Returns:
+        Lines of at most `WIDTH` characters.
+    """
+    GlobalHydra.instance().clear()
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        loader = GlobalHydra.instance().config_loader()
+        choices = [(f"{group}=", f"{_GROUPS[group]}: {', '.join(_choices(loader, group))}") for group in _OF[script]]
+        composed = OmegaConf.to_container(compose(script), resolve=False)
+    assert isinstance(composed, dict)
+    config = {str(key): value for key, value in composed.items()}
+    sections = [(title, _lines(options)) for title, options in _sections(SCHEMAS[script], config)]
+    sections += [("choices", _columns(choices))] if choices else []
+    more = [_OTHERS] if "trainer" in _OF[script] else []
+    sections += [
+        ("more", _columns([*more, *_FLAGS])),
+        ("examples", [f"  python {script}.py {end}".rstrip() for end in EXAMPLES[script]]),
+    ]
+    blocks = [f"python {script}.py [option=value ...]", *("\n".join([title, *lines]) for title, lines in sections)]
+    return "\n\n".join(blocks)
+
+
+def _choices(loader: ConfigLoader, group: str) -> list[str]:
+    """The names that a group of files offers, the schemas of sections left out."""
+    return [name for name in loader.get_group_options(group) if not name.endswith("_schema")]
+
+
+def _sections(schema: Any, config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, list[_Option]]]:
+    """Title and options of a schema and of the sections within it."""
+    own: list[_Option] = []
+    within: list[tuple[str, list[_Option]]] = []
+    hints = get_type_hints(schema)
+    for one in fields(schema):
+        name = f"{prefix}{one.name}"
+        if name.startswith(_INTERNAL):
+            continue
+        value = config.get(one.name, _NEEDED)
+        section = next((kind for kind in get_args(hints[one.name]) or [hints[one.name]] if is_dataclass(kind)), None)
+        if one.name in _NAMED and isinstance(value, Mapping):
+            section = next(kind for kind in _NAMED[one.name] if kind.name == value["name"])
+        if section is not None:
+            within += _sections(section, value if isinstance(value, Mapping) else {}, f"{name}.")
+        elif "meaning" in one.metadata:
+            own.append((name, _as_default(value), one.metadata["meaning"]))
+    if own:
+        yield prefix.rstrip(".") or "options", own
+    yield from within
+
+
+def _as_default(value: Any) -> str:
+    """A default as it is shown: short; nothing where a value is needed or a choice of files gives it."""
+    if value is None or value == _NEEDED:
+        return "null" if value is None else ""
+    text = f"{value:.4g}" if isinstance(value, float) else as_written(value).replace(" ", "").replace("'", "")
+    shown = "" if "${" in text else text
+    return shown if len(shown) <= _DEFAULT_WIDTH else f"{shown[: _DEFAULT_WIDTH - 3]}..."
+
+
+def _lines(options: Sequence[_Option]) -> list[str]:
+    width = max(len(name) for name, _, _ in options)
+    return [f"  {name:<{width}}  {value:<{_DEFAULT_WIDTH}}  {meaning}" for name, value, meaning in options]
+
+
+def _columns(rows: Sequence[tuple[str, str]]) -> list[str]:
+    """Two columns, the second one broken where it does not fit."""
+    width = max(len(name) for name, _ in rows)
+    lines = []
+    for name, text in rows:
+        broken = textwrap.wrap(text, WIDTH - width - 4, break_on_hyphens=False)
+        lines += [
+            f"  {first:<{width}}  {part}" for first, part in zip([name, *[""] * len(broken)], broken, strict=False)
+        ]
+    return lines

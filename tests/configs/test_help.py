@@ -1,0 +1,98 @@
+"""What --help says, against the schemas, the composed configuration and Hydra."""
+
+import shlex
+from dataclasses import fields, is_dataclass
+from typing import get_args, get_type_hints
+
+import pytest
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from omegaconf import OmegaConf
+
+from apot_lit.config.help import EXAMPLES, WIDTH, help_text
+from apot_lit.config.registration import SCHEMAS, plain, register
+from apot_lit.config.sections import OPTIMIZER_SCHEMAS, SCHEDULER_SCHEMAS
+from tests.conftest import ROOT
+
+# Sections that the schemas leave open: what is chosen for them has its own options.
+OPEN = {"optimizer", "scheduler", "callbacks", "logger"}
+
+
+@pytest.fixture(autouse=True)
+def registered(monkeypatch):
+    monkeypatch.setenv("PROJECT_ROOT", str(ROOT))
+    register()
+    GlobalHydra.instance().clear()
+
+
+def every_schema():
+    """All dataclasses that the scripts' schemas are made of."""
+    found, waiting = set(), [*SCHEMAS.values(), *OPTIMIZER_SCHEMAS, *SCHEDULER_SCHEMAS]
+    while waiting:
+        schema = waiting.pop()
+        found.add(schema)
+        kinds = [kind for hint in get_type_hints(schema).values() for kind in (get_args(hint) or [hint])]
+        waiting += [kind for kind in kinds if is_dataclass(kind) and kind not in found]
+    return found
+
+
+def test_every_option_has_a_meaning():
+    without = []
+    for schema in every_schema():
+        hints = get_type_hints(schema)
+        for one in fields(schema):
+            section = any(is_dataclass(kind) for kind in get_args(hints[one.name]) or [hints[one.name]])
+            if not section and one.name not in OPEN and not one.metadata.get("meaning"):
+                without.append(f"{schema.__name__}.{one.name}")
+    assert not without
+
+
+@pytest.mark.parametrize("script", SCHEMAS)
+def test_a_line_for_every_option_with_the_default_it_is_composed_with(script):
+    text = help_text(script)
+    lines = text.splitlines()
+    assert max(map(len, lines)) <= WIDTH
+    shown = {line.split()[0]: line for line in lines if line.startswith("  ")}
+    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+        config = compose(script)
+    checked = 0
+    for key in keys_of(config):
+        if key.startswith(("paths.", "callbacks.", "logger.")):
+            assert key not in shown
+            continue
+        value = OmegaConf.select(config, key, throw_on_missing=False)
+        default = "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+        # Numbers are shown with four digits, lists and long texts cut, places and what is needed not at all.
+        needed = OmegaConf.is_missing(config, key) if "." not in key else False
+        if not needed and isinstance(value, int | str | None) and len(default) < 12 and "/" not in default:
+            assert shown[key].split()[1] == default
+            checked += 1
+        assert key in shown
+    assert checked >= 1
+
+
+def keys_of(config, prefix=""):
+    for key in config:
+        child = config._get_node(key)
+        if OmegaConf.is_dict(child) and not child._is_none() and not child._is_missing():
+            yield from keys_of(child, f"{prefix}{key}.")
+        elif prefix or key not in (*OPEN, "model", "sweep"):
+            yield f"{prefix}{key}"
+
+
+@pytest.mark.parametrize(("script", "example"), [(script, one) for script, all_ in EXAMPLES.items() for one in all_])
+def test_examples_compose(script, example):
+    assert len(EXAMPLES[script]) == 3
+    assert f"python {script}.py {example}".rstrip() in help_text(script)
+    GlobalHydra.instance().clear()
+    options = [option.partition(",")[0] for option in shlex.split(example.replace("<run>", "run")) if option != "-m"]
+    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+        config = compose(script, overrides=[*options, "paths.output_dir=/tmp"])
+    assert plain(config)
+
+
+@pytest.mark.parametrize("flag", ["--help", "-h"])
+def test_the_script_shows_it(run_script, flag):
+    outcome = run_script("evaluate.py", flag)
+    assert outcome.code == 0
+    assert outcome.out == help_text("evaluate") + "\n"
