@@ -141,16 +141,18 @@ def _missing_choice(error: AssertionError) -> str | None:
 
 
 class ResultTable(Callback):
-    """Hydra callback that prints one table of all results after a multirun."""
+    """Hydra callback that prints and writes one table of all results after a multirun."""
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
-        """Reads every ``result.json`` below the sweep's directory, whichever launcher ran the jobs."""
-        from apot_lit.runs.result import RESULT_FILE, result_table
+        """Reads the ``result.json`` of every job, whichever launcher ran it."""
+        from apot_lit.runs.result import RESULT_FILE
+        from apot_lit.runs.summary import SUMMARY_FILE, Run, summarise
 
         sweep_dir = Path(config.hydra.sweep.dir)
-        paths = sorted(sweep_dir.rglob(RESULT_FILE), key=lambda path: (len(path.parts), len(str(path)), path))
-        if paths:
-            print(f"\n{result_table([json.loads(path.read_text()) for path in paths])}\nbelow {sweep_dir}")
+        runs = [Run(path.parent, json.loads(path.read_text())) for path in sweep_dir.glob(f"*/{RESULT_FILE}")]
+        if runs:
+            runs.sort(key=lambda run: int(run.directory.name.partition("_")[0]))
+            print(f"\n{summarise(runs, sweep_dir)}\nwritten: {sweep_dir / SUMMARY_FILE}")
 
 
 class OwnDirectory(Callback):

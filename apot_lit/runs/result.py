@@ -9,7 +9,7 @@ from typing import Any
 
 from apot_lit.runs.files import write_text
 from apot_lit.runs.protocol import row
-from apot_lit.runs.text import percent, text_table
+from apot_lit.runs.text import duration, percent, text_table
 
 RESULT_FILE = "result.json"
 
@@ -41,17 +41,9 @@ def _portable(value: Any, root: str) -> Any:
     return value
 
 
-def result_table(results: list[dict[str, Any]]) -> str:
-    """Formats the results of one or more trainings as a table for the terminal."""
-    rows = []
-    for result in results:
-        rows.append(
-            [
-                *row(result["config"]),
-                result["config"]["seed"],
-                result["epochs"],
-                *(percent(result.get(f"{split}_accuracy")) for split in ("train", "val", "test")),
-                f"{result['wall_seconds']:.0f} s",
-            ]
-        )
-    return text_table(rows, ["model", "bit", "scheme", "seed", "epochs", "train", "val", "test", "time"])
+def result_table(result: Mapping[str, Any]) -> str:
+    """Formats the result of a training as a table for the terminal."""
+    accuracies = (percent(result.get(f"{split}_accuracy")) for split in ("train", "val", "test"))
+    seed = result["config"]["seed"]
+    cells = [*row(result["config"]), seed, result["epochs"], *accuracies, duration(result["wall_seconds"])]
+    return text_table([cells], ["model", "bit", "scheme", "seed", "epochs", "train", "val", "test", "time"])

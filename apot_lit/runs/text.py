@@ -18,3 +18,13 @@ def text_table(rows: list[list[Any]], headers: list[str]) -> str:
 def counted(number: int, thing: str) -> str:
     """A number of things: ``1 epoch``, ``25 epochs``."""
     return f"{number} {thing}{'' if number == 1 else 's'}"
+
+
+def duration(seconds: float) -> str:
+    """Seconds as a person says them: 45 s, 3 min 20 s, 2 h 5 min."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"

@@ -15,14 +15,15 @@ from apot_lit.config.overrides import override
 from apot_lit.errors import UserError
 from apot_lit.quant.spec import QuantSpec
 from apot_lit.runs.lock import exclusive
-from apot_lit.runs.result import result_table
-from apot_lit.runs.text import percent
+from apot_lit.runs.summary import SUMMARY_FILE, Run, summarise
+from apot_lit.runs.text import duration, percent
 from apot_lit.sweep.plan import Job, plan
 
 LOG_FILE = "sweep.log"
 LOCK_FILE = ".sweep.lock"
 _SWEPT = ("model", "model.name", "quant.bit", "quant.power", "seed")
 _POLL_SECONDS = 0.2
+_LINE_SECONDS = 60.0  # the longest silence
 
 
 def run_sweep(config: dict[str, Any], overrides: list[str]) -> list[dict[str, Any]]:
@@ -48,15 +49,15 @@ def run_sweep(config: dict[str, Any], overrides: list[str]) -> list[dict[str, An
         done = len(runner.results)
         print(f"sweep {sweep['name']}: {len(jobs)} jobs, {done} of them done already; below {root}", flush=True)
         results, failed = runner.run()
-    finished = [results[job.name] for job in jobs if job.name in results]
+    finished = [Run(job.directory, results[job.name]) for job in jobs if job.name in results]
     if finished:
-        print(result_table(finished))
+        print(f"{summarise(finished, root)}\nwritten: {root / SUMMARY_FILE}")
     if failed:
         raise UserError(
             f"{len(failed)} of {len(jobs)} jobs failed: {', '.join(failed)}; see {LOG_FILE} in the directory of each; "
             f"the first: {next(iter(failed.values()))}"
         )
-    return finished
+    return [results[job.name] for job in jobs if job.name in results]
 
 
 class _Runner:
@@ -68,6 +69,7 @@ class _Runner:
         self.waiting: list[Job] = []
         self.results: dict[str, dict[str, Any]] = {}
         self.failed: dict[str, str] = {}
+        self.said = time.monotonic()
         for job in jobs:
             result = self._result(job)
             if result is not None:
@@ -84,6 +86,8 @@ class _Runner:
                 while self.waiting and len(self.running) < self.side_by_side:
                     self._start(self.waiting.pop(0))
                 time.sleep(_POLL_SECONDS)
+                if time.monotonic() - self.said > _LINE_SECONDS:
+                    self._say(f"running: {', '.join(job.name for job, _ in self.running)}")
                 for job, process in [(job, process) for job, process in self.running if process.poll() is not None]:
                     self.running.remove((job, process))
                     self._finish(job, process.returncode)
@@ -143,9 +147,13 @@ class _Runner:
             said = f"failed: {self.failed.setdefault(job.name, last_line)}"
         else:
             self.results[job.name] = result
-            said = f"{percent(result.get('test_accuracy'))} test, {_duration(result['wall_seconds'])}"
+            said = f"{percent(result.get('test_accuracy'))} test, {duration(result['wall_seconds'])}"
+        self._say(f"{job.name}: {said}")
+
+    def _say(self, what: str) -> None:
         done = len(self.results) + len(self.failed)
-        print(f"[{done}/{self.total}] {job.name}: {said}{self._left()}", flush=True)
+        print(f"[{done}/{self.total}] {what}{self._left()}", flush=True)
+        self.said = time.monotonic()
 
     def _left(self) -> str:
         """Estimates the time left from the jobs done, those of the same network where there are any."""
@@ -158,7 +166,7 @@ class _Runner:
             alike = [time for model, time in seconds if model == job.config["model"]["name"]]
             alike = alike or [time for _, time in seconds]
             total += sum(alike) / len(alike)
-        return f"; about {_duration(total / self.side_by_side)} left for {len(open_jobs)} jobs"
+        return f"; about {duration(total / self.side_by_side)} left for {len(open_jobs)} jobs"
 
 
 def _check(sweep: Mapping[str, Any], overrides: list[str]) -> None:
@@ -193,13 +201,6 @@ def _job_overrides(job: Job) -> list[str]:
         override("hydra.run.dir", job.directory),
         *([] if checkpoint is None else [override("ckpt_path", checkpoint)]),
     ]
-
-
-def _duration(seconds: float) -> str:
-    minutes = round(seconds / 60)
-    if minutes < 1:
-        return f"{seconds:.0f} s"
-    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
 
 
 def _as_keyboard_interrupt(*_: Any) -> None:

@@ -112,7 +112,7 @@ def _train(
         "hardware": hardware(trainer.strategy.root_device),
     }
     write_json(output_dir / RESULT_FILE, result, config["paths"]["root_dir"])
-    print(result_table([result]))
+    print(result_table(result))
     _print_written(trainer, output_dir)
     return result
 

@@ -5,6 +5,7 @@ import math
 import re
 import shlex
 import signal
+from itertools import product
 
 import pytest
 import torch
@@ -200,17 +201,19 @@ def test_multirun_gives_every_job_its_seed_its_directory_and_one_table(run_scrip
         f"hydra.sweep.dir={tmp_path}/sweep",
     )  # fmt: skip
     assert outcome.code == 0, outcome.err
-    results = [json.loads((tmp_path / "sweep" / str(job) / "result.json").read_text()) for job in range(4)]
+    names = [f"{job}_bit-{bit}_power-{power}" for job, (bit, power) in enumerate(product((2, 4), (0, 1)))]
+    results = [json.loads((tmp_path / "sweep" / name / "result.json").read_text()) for name in names]
     assert [(r["config"]["quant"]["bit"], r["config"]["quant"]["power"]) for r in results] == [
         (2, 0), (2, 1), (4, 0), (4, 1),
     ]  # fmt: skip
     table = outcome.out.rpartition("model ")[2]
-    assert len(re.findall(r"^resnet10 ", table, re.MULTILINE)) == 4
+    assert re.findall(r"^resnet10 .* (\S+)$", table, re.MULTILINE) == names
+    assert (tmp_path / "sweep/results.csv").read_text().count("\n") == 1 + 4
     # Two-bit weights and initial seeds are the same whatever power says: only activations differ.
     alone = run_script("train.py", *TINY, "trainer.max_epochs=1", "quant.bit=4", "quant.power=1",
                        f"hydra.run.dir={tmp_path}/alone")  # fmt: skip
     assert alone.code == 0
-    assert_same_weights(tmp_path / "alone/checkpoints/last.ckpt", tmp_path / "sweep/3/checkpoints/last.ckpt")
+    assert_same_weights(tmp_path / "alone/checkpoints/last.ckpt", tmp_path / f"sweep/{names[3]}/checkpoints/last.ckpt")
 
 
 def test_a_failing_job_does_not_keep_the_others_from_running(run_script, tmp_path):
@@ -218,7 +221,7 @@ def test_a_failing_job_does_not_keep_the_others_from_running(run_script, tmp_pat
                          f"hydra.sweep.dir={tmp_path}/sweep")  # fmt: skip
     assert outcome.code == 2
     assert "quant.bit=9" in outcome.err
-    assert (tmp_path / "sweep/1/result.json").exists()
+    assert (tmp_path / "sweep/1_bit-4/result.json").exists()
 
 
 @pytest.mark.parametrize("damage", ["truncated", "foreign", "pickle", "empty", "other_keys"])

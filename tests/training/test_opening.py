@@ -5,7 +5,7 @@ import re
 import pytest
 import torch
 
-from apot_lit.training.callbacks.progress import _duration
+from apot_lit.runs.text import duration
 
 TINY = ["model=resnet10", "model.width=2", "data.train_images=384", "data.val_split=100", "trainer.accelerator=cpu",
         "data.eval_batch_size=100", "trainer.limit_test_batches=1", "data.batch_size=64"]  # fmt: skip
@@ -69,4 +69,4 @@ def test_without_a_terminal_there_is_a_line_for_each_epoch_and_one_now_and_then(
     ("seconds", "text"), [(0.4, "0 s"), (59, "59 s"), (200, "3 min 20 s"), (3599.9, "1 h 0 min"), (7500, "2 h 5 min")]
 )
 def test_durations(seconds, text):
-    assert _duration(seconds) == text
+    assert duration(seconds) == text

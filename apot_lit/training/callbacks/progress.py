@@ -8,6 +8,7 @@ import pytorch_lightning as pl
 from tqdm import tqdm
 
 from apot_lit.quant.ranges import Number, check
+from apot_lit.runs.text import duration
 from apot_lit.training.classifier import QuantClassifier
 
 
@@ -99,7 +100,7 @@ class TrainingProgress(pl.callbacks.ProgressBar):
         done = trainer.global_step - self._first_step
         steps = float(trainer.estimated_stepping_batches) - trainer.global_step
         seconds = (time.monotonic() - self._started) / max(1, done) * steps
-        return "" if seconds == float("inf") else f"{_duration(seconds)} left"
+        return "" if seconds == float("inf") else f"{duration(seconds)} left"
 
     def _print_epoch(self, trainer: pl.Trainer) -> None:
         if self._enabled and trainer.global_step > self._first_step:
@@ -109,20 +110,10 @@ class TrainingProgress(pl.callbacks.ProgressBar):
             self._print(trainer, trainer.current_epoch, [*parts, self._speed()])
 
     def _print(self, trainer: pl.Trainer, epoch: int, parts: list[str]) -> None:
-        took = f"{_duration(time.monotonic() - self._started)} so far"
+        took = f"{duration(time.monotonic() - self._started)} so far"
         line = f"epoch {epoch}/{trainer.max_epochs}: {', '.join([*parts, took, self._left(trainer)])}"
         if self._bar is None:
             print(line, flush=True)
         else:
             self._bar.write(line)
         self._shown = time.monotonic()
-
-
-def _duration(seconds: float) -> str:
-    """Seconds as a person says them: 45 s, 3 min 20 s, 2 h 5 min."""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60} s"
-    return f"{whole // 3600} h {whole % 3600 // 60} min"
