@@ -7,7 +7,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import ModelCheckpoint
+from pytorch_lightning.callbacks import LearningRateMonitor, ModelCheckpoint
 from torch import Tensor
 
 from apot_lit.benchmark.setting import SCHEMES, STANDARD_BIT, Setting
@@ -103,12 +103,13 @@ def measure_epoch(setting: Setting) -> dict[str, Any]:
     options = asdict(TrainerConfig(accelerator="gpu" if setting.device.type == "cuda" else "cpu", max_epochs=1))
     options["limit_val_batches"] = 0
     with tempfile.TemporaryDirectory() as directory:
+        loggers = build_all(_moved(config["logger"], directory), "logger")
         callbacks = [
             callback
             for callback in build_all(_moved(config["callbacks"], directory), "callbacks")
             if not (isinstance(callback, ModelCheckpoint) and callback.monitor)  # there is no validation
+            and (loggers or not isinstance(callback, LearningRateMonitor))
         ]
-        loggers = build_all(_moved(config["logger"], directory), "logger")
         trainer = build_trainer(options, callbacks=[*callbacks, blocks], logger=loggers, default_root_dir=directory)
         classifier = QuantClassifier(parts)
         prepare(classifier, {**options, "channels_last": True})

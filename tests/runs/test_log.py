@@ -25,6 +25,7 @@ def log(tmp_path, monkeypatch):
 
     def run(function, expected=None):
         shown = Terminal()
+        monkeypatch.setattr(logging.getLogger(), "handlers", [])  # other tests leave some behind
         monkeypatch.setattr(sys, "stdout", shown)
         monkeypatch.setattr(sys, "stderr", shown)
         path = tmp_path / "run" / "train.log"
