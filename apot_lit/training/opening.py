@@ -58,7 +58,7 @@ def _quantised(config: Mapping[str, Any]) -> str:
 def _device(trainer: Mapping[str, Any], hardware: Mapping[str, Any]) -> str:
     gpu = hardware["device"] != "cpu"
     where = hardware["device"] if gpu else f"{hardware['cpu']}, {counted(hardware['threads'], 'thread')}"
-    ways = ["channels-last"] if wants_channels_last(trainer["channels_last"], gpu) else []
+    ways = ["channels-last"] if wants_channels_last(trainer, gpu) else []
     ways += ["compiled"] if trainer["compile"] else []
     ways += [trainer["precision"]] if trainer["precision"] != "32-true" else []
     return ", ".join([where, *ways])

@@ -6,7 +6,7 @@ import math
 import os
 import shutil
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import fields
 from traceback import walk_tb
@@ -52,7 +52,7 @@ def prepare(classifier: QuantClassifier, options: dict[str, Any]) -> None:
         _check_room(classifier)
     keep_sums_exact()
     cuda = torch.cuda.is_available() and options["accelerator"] != "cpu"
-    if wants_channels_last(options["channels_last"], cuda):
+    if wants_channels_last(options, cuda):
         classifier.use_channels_last()
     if options["compile"]:
         if cuda or find_compiler() is not None:
@@ -61,9 +61,18 @@ def prepare(classifier: QuantClassifier, options: dict[str, Any]) -> None:
             rank_zero_warn("trainer.compile=true: no C++ compiler was found (g++, clang++ or $CXX); not compiled")
 
 
-def wants_channels_last(choice: bool | None, cuda: bool) -> bool:
-    """Whether to use the channels-last memory format: as chosen, or with None where it is faster."""
-    return (cuda or torch.backends.mkldnn.is_available()) if choice is None else choice
+def wants_channels_last(options: Mapping[str, Any], cuda: bool) -> bool:
+    """Whether to use the channels-last memory format: as chosen, or with None where it is faster.
+
+    Raises:
+        UserError: if it is chosen for several processes, whose gradients then come out different from those of one.
+    """
+    devices, choice = options["devices"], options["channels_last"]
+    one = len(devices) == 1 if isinstance(devices, list) else str(devices) == "1"
+    several = not one or options["num_nodes"] > 1 or "ddp" in options["strategy"]
+    if several and choice:
+        raise UserError("trainer.channels_last=true: several processes don't train like one with it; leave it out")
+    return (not several and (cuda or torch.backends.mkldnn.is_available())) if choice is None else bool(choice)
 
 
 def build_trainer(options: dict[str, Any], **parts: Any) -> pl.Trainer:

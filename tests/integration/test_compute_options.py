@@ -19,6 +19,9 @@ TINY = ["model=resnet10", "model.width=4", "data.train_images=300", "data.val_sp
 PLAIN = {
     "threads": None,
     "channels_last": False,
+    "devices": 1,
+    "num_nodes": 1,
+    "strategy": "auto",
     "compile": False,
     "accelerator": "cpu",
     "accumulate_grad_batches": 1,
