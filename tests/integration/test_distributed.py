@@ -58,7 +58,7 @@ def test_two_processes_of_64_images_train_like_one_of_128(tmp_path):
               "trainer.log_every_n_steps=1", "trainer.limit_test_batches=1", "logger=csv")  # fmt: skip
     curves = []
     for name, arguments in (
-        ("one", ("trainer=cpu", "data.batch_size=128")),
+        ("one", ("trainer=cpu", "data.batch_size=128", "trainer.channels_last=false")),  # as several have it
         ("two", ("trainer=ddp_cpu", "data.batch_size=64", "trainer.sync_batchnorm=true")),
     ):
         train(tmp_path, *common, *arguments, f"hydra.run.dir={tmp_path}/{name}")
