@@ -102,7 +102,11 @@ def test_batch_norms_are_those_of_the_training_images(train):  # noqa: F811
     datamodule = build_datamodule(classifier.config)
     loader = iter(datamodule.eval_loader("train"))
     means = []
-    seen = classifier.network.conv1.register_forward_hook(lambda _m, _i, output: means.append(output.double().mean((0, 2, 3))))
+
+    def note_mean(_module, _inputs, output):
+        means.append(output.double().mean((0, 2, 3)))
+
+    seen = classifier.network.conv1.register_forward_hook(note_mean)
     classifier.network.train()
     saved = classifier.network.bn1.running_mean.clone()
     with torch.no_grad():
