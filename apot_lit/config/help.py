@@ -53,6 +53,11 @@ _OF = {
     "benchmark": ("benchmark", "optimizer", "scheduler", "callbacks", "logger"),
 }
 _INTERNAL = ("paths", "sweep.job")
+_OF_TRAINING = (
+    *("compile", "num_sanity_val_steps", "max_epochs", "max_steps", "gradient_clip_val", "accumulate_grad_batches"),
+    *("check_val_every_n_epoch", "limit_train_batches", "limit_val_batches", "log_every_n_steps", "detect_anomaly"),
+)
+_LEFT_OUT = {"evaluate": tuple(f"trainer.{name}" for name in _OF_TRAINING)}
 _NAMED = {"optimizer": OPTIMIZER_SCHEMAS, "scheduler": SCHEDULER_SCHEMAS}
 _DEFAULT_WIDTH = 13
 _NEEDED = "???"  # also where nothing is chosen for a section yet
@@ -80,7 +85,12 @@ def help_text(script: str) -> str:
         composed = OmegaConf.to_container(compose(script), resolve=False)
     assert isinstance(composed, dict)
     config = {str(key): value for key, value in composed.items()}
-    sections = [(title, _lines(options)) for title, options in _sections(SCHEMAS[script], config)]
+    hidden = _LEFT_OUT.get(script, ())
+    shown = [
+        (title, [option for option in options if option[0] not in hidden])
+        for title, options in _sections(SCHEMAS[script], config)
+    ]
+    sections = [(title, _lines(options)) for title, options in shown]
     sections += [("choices", _columns(choices))] if choices else []
     more = [_OTHERS] if "trainer" in _OF[script] else []
     sections += [

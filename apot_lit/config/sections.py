@@ -69,7 +69,7 @@ class TrainerConfig:
     check_val_every_n_epoch: int = option(1, ONE_OR_MORE, "epochs between validations")
     limit_train_batches: Any = option(None, _BATCHES, "batches of an epoch, or their share; null: all")
     limit_val_batches: Any = option(None, _BATCHES, "the same in validation")
-    limit_test_batches: Any = option(None, _BATCHES, "the same in the final test")
+    limit_test_batches: Any = option(None, _BATCHES, "batches of a test, or their share; null: all")
     fast_dev_run: Any = option(False, AnyOf((TRUTH, ONE_OR_MORE)), "a batch of everything, nothing is written")
     log_every_n_steps: int = option(50, ONE_OR_MORE, "steps between values for a logger")
     num_sanity_val_steps: int = option(0, Integer(-1), "validation batches before the training")

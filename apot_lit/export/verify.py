@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from apot_lit.errors import UserError
 from apot_lit.quant.convert import quant_layers
 from apot_lit.quant.quantizers import ActivationQuantizer, Codes
+from apot_lit.runs.text import counted
 
 TIE = 1e-6
 _LOGITS = 1e-4  # largest difference of logits after equal codes, where sums of floats differ in their order
@@ -61,11 +62,23 @@ class Verification:
         return asdict(self)
 
     def __str__(self) -> str:
-        """One line for the terminal."""
+        """Three lines for the terminal."""
+        compared = f"{self.codes:,} activation codes of {counted(self.code_images, 'image')}"
+        on_ties = "all equal" if not self.ties else f"equal but for {self.ties:,} on a tie"
         return (
-            f"verified: same prediction on {self.same_predictions} of {self.images} images, largest logit difference "
-            f"{self.largest_logit_difference:.2g}; {self.codes:,} codes of {self.code_images} images compared, "
-            f"{self.ties} on a tie differ; images that differ by a tie: {self.tie_images}"
+            f"verified: same prediction on {self.same_predictions:,} of {counted(self.images, 'image')}\n"
+            f"  codes: {compared}: {on_ties}\n"
+            f"  logits: {self._logits()}"
+        )
+
+    def _logits(self) -> str:
+        difference = f"differ by at most {self.largest_logit_difference:.2g}, the order of the sums"
+        if not self.tie_images:
+            return difference
+        have = "has" if self.tie_images == 1 else "have"
+        return (
+            f"{self.tie_images:,} of {counted(self.images, 'image')} {have} a code on a tie, which the last digit of a "
+            f"float decides; the others' {difference}"
         )
 
 

@@ -81,6 +81,8 @@ def export(config: Mapping[str, Any]) -> dict[str, Any]:
     }
     write_json(output_dir / EXPORT_FILE, result, config["paths"]["root_dir"])
     _print(result, cost_table(cost), verification, trained)
+    files = [*([] if written else [output]), output_dir / EXPORT_FILE]
+    print("written:", *files, sep="\n  ")
     return result
 
 
@@ -126,4 +128,4 @@ def _print(result: Mapping[str, Any], table: str, verification: Verification, tr
     elif result["float_layers"]:
         print(f"computed in floats: {', '.join(result['float_layers'])} (and batch norms, sums, pooling)")
     print(verification)
-    print("written:", result["output"], f"({result['bytes']:,} bytes)")
+    print(f"{result['output']}: {result['bytes']:,} bytes")

@@ -16,8 +16,8 @@ def text_table(rows: list[list[Any]], headers: list[str]) -> str:
 
 
 def counted(number: int, thing: str) -> str:
-    """A number of things: ``1 epoch``, ``25 epochs``."""
-    return f"{number} {thing}{'' if number == 1 else 's'}"
+    """A number of things: ``1 epoch``, ``10,000 images``."""
+    return f"{number:,} {thing}{'' if number == 1 else 's'}"
 
 
 def duration(seconds: float) -> str:

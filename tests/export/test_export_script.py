@@ -57,7 +57,7 @@ def export(run_script, tmp_path, checkpoints):
 def test_each_format_is_written_and_verified_on_all_test_images(export, tmp_path, name, kind):
     target = tmp_path / {"onnx": "net.onnx", "packed": "net.safetensors", "header": "net"}[kind]
     outcome = export(name, f"format={kind}", f"output={target}")
-    assert "verified: same prediction on 10000 of 10000 images" in outcome.out
+    assert "verified: same prediction on 10,000 of 10,000 images" in outcome.out
     assert "computed in floats: fc" in outcome.out
     assert "shift-adds per MAC" in outcome.out
     result = json.loads((tmp_path / "run/export.json").read_text())
@@ -65,7 +65,9 @@ def test_each_format_is_written_and_verified_on_all_test_images(export, tmp_path
     assert result["verification"]["code_images"] == 256
     assert result["float_layers"] == ["fc"]
     before = target.stat().st_mtime_ns
-    export(name, "format=verify", f"output={target}")
+    assert f"written:\n  {target}\n  {tmp_path}/run/export.json" in outcome.out
+    outcome = export(name, "format=verify", f"output={target}")
+    assert f"written:\n  {tmp_path}/run/export.json" in outcome.out
     assert target.stat().st_mtime_ns == before
 
     export(name, f"format={kind}", f"output={target}", code=2).assert_refused([str(target), "overwrite=true"])
