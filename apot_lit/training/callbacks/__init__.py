@@ -6,6 +6,7 @@ from apot_lit.training.callbacks.history import History
 from apot_lit.training.callbacks.initial_thresholds import InitialThresholds
 from apot_lit.training.callbacks.last_checkpoint import LastCheckpoint
 from apot_lit.training.callbacks.moving_average import MovingAverage
+from apot_lit.training.callbacks.operation_times import OperationTimes
 from apot_lit.training.callbacks.progress import TrainingProgress
 from apot_lit.training.callbacks.thresholds import ClippingThresholds
 from apot_lit.training.callbacks.wall_clock import WallClock
@@ -17,6 +18,7 @@ __all__ = [
     "InitialThresholds",
     "LastCheckpoint",
     "MovingAverage",
+    "OperationTimes",
     "ReestimatedBatchNorm",
     "TrainingProgress",
     "WallClock",
