@@ -3,7 +3,7 @@
 # make and git.
 #
 #   PYTHON=python3.12   the interpreter .venv is made from (default: python3)
-#   ARGS="..."          passed on to train.py, evaluate.py, export.py, benchmark.py, report.py, pytest or the lock resolver
+#   ARGS="..."          passed on to train.py, evaluate.py, export.py, predict.py, benchmark.py, report.py, pytest or the lock resolver
 
 DOCUMENTS := README.md,docs/results.md,docs/benchmarks.md,docs/reference.md,docs/recipe.md
 
@@ -36,7 +36,7 @@ define CHECK_PYTHON
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help venv train evaluate export benchmark report test test-all lint format lock clean distclean
+.PHONY: help venv train evaluate export predict benchmark report test test-all lint format lock clean distclean
 
 help: ## List the targets
 	@echo 'usage: make TARGET [ARGS="..."] [PYTHON=python3.12]'
@@ -53,6 +53,9 @@ evaluate: $(STAMP) ## Evaluate a checkpoint, arguments through ARGS
 
 export: $(STAMP) ## Export a checkpoint, e.g. make export ARGS="ckpt_path=... format=onnx"
 	$(PY) export.py $(ARGS)
+
+predict: $(STAMP) ## Classify pictures, e.g. make predict ARGS="ckpt_path=... images=photo.jpg"
+	$(PY) predict.py $(ARGS)
 
 benchmark: $(STAMP) ## Measure what quantised training costs, in about a minute; ARGS="benchmark=full" for all
 	$(PY) benchmark.py benchmark=quick $(ARGS)

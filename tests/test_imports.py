@@ -14,7 +14,7 @@ PACKAGE = ROOT / "apot_lit"
 # A room imports only from those before it.
 ROOMS = [
     *("errors", "quant", "models", "data", "config", "interop", "runs", "training"),
-    *("evaluation", "export", "sweep", "benchmark", "report", "cli"),
+    *("evaluation", "export", "predict", "sweep", "benchmark", "report", "cli"),
 ]
 QUANT_ORDER = [
     *("levels", "ranges", "spec", "alpha", "cpu.convolution", "normalize", "cpu.library", "cpu.native", "projection"),
@@ -71,6 +71,16 @@ def test_the_picture_of_the_house_has_the_arrows_of_the_code():
     drawn = re.findall(r"^ *(\w+) --> (\w+)$", (ROOT / "docs/design.md").read_text(), re.MULTILINE)
     assert len(drawn) == len(set(drawn))
     assert {(reader, read) for read, reader in drawn} == {(a, b) for a, b in arrows() if b != "errors"}
+
+
+def test_the_description_of_the_house_lists_every_file():
+    listed = set(re.findall(r"`([\w/]+\.py)`|\*\*(\w+\.py)\*\*", (ROOT / "docs/design.md").read_text()))
+    names = {a or b for a, b in listed}
+    within = {
+        "/".join(path.relative_to(PACKAGE).parts[-2 if path.parts[-2] in ("callbacks", "cpu") else -1 :])
+        for path in MODULES
+    }
+    assert {name for name in within - names if not name.endswith("__init__.py")} == set()
 
 
 @pytest.mark.parametrize("path", sorted((PACKAGE / "quant").rglob("*.py")), ids=lambda path: path.stem)

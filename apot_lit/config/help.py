@@ -28,6 +28,9 @@ EXAMPLES = {
     "export": ("ckpt_path=outputs/train/<run>/checkpoints/best.ckpt format=onnx",
                "ckpt_path=outputs/train/<run>/checkpoints/best.ckpt format=header output=c",
                "ckpt_path=outputs/train/<run>/checkpoints/best.ckpt format=verify output=n.onnx"),
+    "predict": ("ckpt_path=outputs/train/<run>/checkpoints/best.ckpt images=photo.jpg",
+                "ckpt_path=network.onnx images=scans invert=true",
+                "ckpt_path=network.safetensors images=digits.npy sheets=3"),
     "report": ("", "results_dir=outputs/sweeps", "documents=[README.md]"),
     "benchmark": ("", "benchmark=full", "benchmark=inference"),
 }  # fmt: skip
@@ -49,6 +52,7 @@ _OF = {
     "train": tuple(group for group in _GROUPS if group != "benchmark"),
     "evaluate": ("model", "trainer"),
     "export": ("model",),
+    "predict": ("model",),
     "report": (),
     "benchmark": ("benchmark", "optimizer", "scheduler", "callbacks", "logger"),
 }

@@ -12,7 +12,14 @@ from hydra.core.config_store import ConfigStore
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
 
-from apot_lit.config.schemas import BenchmarkConfig, EvaluateConfig, ExportConfig, ReportConfig, TrainConfig
+from apot_lit.config.schemas import (
+    BenchmarkConfig,
+    EvaluateConfig,
+    ExportConfig,
+    PredictConfig,
+    ReportConfig,
+    TrainConfig,
+)
 from apot_lit.config.sections import OPTIMIZER_SCHEMAS, SCHEDULER_SCHEMAS
 from apot_lit.errors import UserError, unknown_key
 from apot_lit.quant.ranges import as_written, check, ranges_of
@@ -21,6 +28,7 @@ SCHEMAS = {
     "train": TrainConfig,
     "evaluate": EvaluateConfig,
     "export": ExportConfig,
+    "predict": PredictConfig,
     "report": ReportConfig,
     "benchmark": BenchmarkConfig,
 }

@@ -25,45 +25,39 @@ from apot_lit.quant.quantizers import Codes
 Array = npt.NDArray[Any]
 
 
-class OnnxEngine:
-    """Runs an ONNX file in onnxruntime on the CPU.
+class OnnxFile:
+    """Runs an ONNX file that this project wrote in onnxruntime on the CPU.
 
     Args:
         path: the file.
-        steps: of the network it was made from; they name its values.
         threads: of onnxruntime, None for its default.
+
+    Attributes:
+        code_names: names of the values that are activation codes, in the order they are computed.
 
     Raises:
         UserError: if the file is missing, damaged, or does not fit the checksum that is in it.
     """
 
-    def __init__(self, path: Path, steps: Sequence[Step], threads: int | None = None) -> None:
+    def __init__(self, path: Path, threads: int | None = None) -> None:
         import onnx
         from onnx import TensorProto, helper
 
         self._threads = threads
-        self.steps = steps
-        self.quantized = [step for step in steps if isinstance(step, Quantize)]
         try:
             model = onnx.load(path)
             check_checksum(model)
             onnx.checker.check_model(model)
             self._session = self._open(model)
-            outputs = [
-                helper.make_tensor_value_info(step.output, TensorProto.UINT8, ["N", None, None, None])
-                for step in self.quantized
-            ]
             self._constants = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
-            model.graph.output.extend(outputs)
+            self.code_names = [node.output[0] for node in model.graph.node if node.op_type == "Gather"]
+            model.graph.output.extend(
+                helper.make_tensor_value_info(name, TensorProto.UINT8, ["N", None, None, None])
+                for name in self.code_names
+            )
             self._with_codes = self._open(model)
         except Exception as error:  # protobuf, checker and onnxruntime each have their own
             raise UserError(f"{path}: is damaged or not this network's ({str(error).splitlines()[0][:150]})") from error
-
-    def weights(self) -> Mapping[str, Array]:
-        """See `Engine`."""
-        layers = {step.layer: step for step in self.steps if isinstance(step, Convolution | Linear)}
-        found = {layer: self._constants[f"{layer}.weight"] for layer in layers}
-        return {layer: found[layer].T if isinstance(layers[layer], Linear) else found[layer] for layer in layers}
 
     def logits(self, pixels: Array) -> Array:
         """See `Engine`."""
@@ -71,9 +65,9 @@ class OnnxEngine:
         return np.asarray(logits)
 
     def codes(self, pixels: Array) -> tuple[Array, Mapping[str, Array]]:
-        """See `Engine`."""
+        """Logits, and activation codes by the name they have in the file."""
         logits, *codes = self._with_codes.run(None, {INPUT: pixels})
-        return logits, {step.layer: found for step, found in zip(self.quantized, codes, strict=True)}
+        return logits, dict(zip(self.code_names, codes, strict=True))
 
     def _open(self, model: Any) -> Any:
         import onnxruntime
@@ -83,6 +77,38 @@ class OnnxEngine:
         if self._threads is not None:
             options.intra_op_num_threads = self._threads
         return onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+
+
+class OnnxEngine(OnnxFile):
+    """Runs the ONNX file of a known network.
+
+    Args:
+        path: the file.
+        steps: of the network it was made from; they name its values.
+        threads: of onnxruntime, None for its default.
+
+    Raises:
+        UserError: as `OnnxFile`, and if the file's values are not those of the steps.
+    """
+
+    def __init__(self, path: Path, steps: Sequence[Step], threads: int | None = None) -> None:
+        super().__init__(path, threads)
+        self._layers = {step.output: step.layer for step in steps if isinstance(step, Quantize)}
+        self._weights = {step.layer: step for step in steps if isinstance(step, Convolution | Linear)}
+        names = {*self._layers, *(f"{layer}.weight" for layer in self._weights)}
+        missing = sorted(names - {*self.code_names, *self._constants})
+        if missing:
+            raise UserError(f"{path}: is damaged or not this network's ({missing[0]} is missing)")
+
+    def weights(self) -> Mapping[str, Array]:
+        """See `Engine`."""
+        found = {layer: self._constants[f"{layer}.weight"] for layer in self._weights}
+        return {layer: array.T if isinstance(self._weights[layer], Linear) else array for layer, array in found.items()}
+
+    def codes(self, pixels: Array) -> tuple[Array, Mapping[str, Array]]:
+        """See `Engine`."""
+        logits, codes = super().codes(pixels)
+        return logits, {layer: codes[name] for name, layer in self._layers.items()}
 
 
 class CEngine:
@@ -138,16 +164,15 @@ class CEngine:
         return np.ascontiguousarray(rows[:, : self.classes * 4]).view(np.float32), rows[:, self.classes * 4 :]
 
 
-class PackedEngine:
-    """Runs a packed file in torch.
+class TorchEngine:
+    """Runs a network in torch.
 
     Args:
-        path: the file.
-        network: a network of the same shape to fill, if it is not one of `apot_lit.models`.
+        network: takes uint8 pixels; in evaluation mode.
     """
 
-    def __init__(self, path: Path, network: nn.Module | None = None) -> None:
-        self.network = load_packed(path, network)
+    def __init__(self, network: nn.Module) -> None:
+        self.network = network
 
     def weights(self) -> Mapping[str, Array]:
         """See `Engine`."""
@@ -178,3 +203,15 @@ class PackedEngine:
         for hook in hooks:
             hook.remove()
         return logits, found
+
+
+class PackedEngine(TorchEngine):
+    """Runs a packed file in torch.
+
+    Args:
+        path: the file.
+        network: a network of the same shape to fill, if it is not one of `apot_lit.models`.
+    """
+
+    def __init__(self, path: Path, network: nn.Module | None = None) -> None:
+        super().__init__(load_packed(path, network))

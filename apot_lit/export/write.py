@@ -1,7 +1,6 @@
 """export.py: writes a trained network in one of the formats, and verifies what it wrote."""
 
 from collections.abc import Mapping
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ from apot_lit.evaluation.cost import cost_table, measure_cost
 from apot_lit.export.c_source import write_c
 from apot_lit.export.engines import CEngine, OnnxEngine, PackedEngine
 from apot_lit.export.graph import build_steps
+from apot_lit.export.needs import require_packages
 from apot_lit.export.onnx_model import build_onnx, float_layers
 from apot_lit.export.packed import save_packed
 from apot_lit.export.place import placing, refuse_occupied
@@ -23,7 +23,6 @@ from apot_lit.runs.provenance import versions
 from apot_lit.runs.result import write_json
 from apot_lit.runs.trained import read_any_trained
 
-_PACKAGES = {"onnx": ("onnx", "onnxruntime"), "packed": ("safetensors",), "header": ()}
 FORMATS = {"onnx": "network.onnx", "packed": "network.safetensors", "header": "c"}
 VERIFY = "verify"
 EXPORT_FILE = "export.json"
@@ -53,9 +52,7 @@ def export(config: Mapping[str, Any]) -> dict[str, Any]:
         kind = _kind_of(output)
     else:
         refuse_occupied(kind, output, config["overwrite"])
-    missing = [package for package in _PACKAGES[kind] if find_spec(package) is None]
-    if missing:
-        raise UserError(f"format={kind}: needs {', '.join(missing)}; install apot-lit[export]")
+    require_packages(kind, f"format={kind}")
     trained, network = read_any_trained(config["ckpt_path"], config["model"], config["quant"], config["data_dir"])
     network.eval()
     steps = build_steps(network)

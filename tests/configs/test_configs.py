@@ -34,7 +34,7 @@ TRAIN_GROUPS = (
     "debug",
     "sweep",
 )
-SCRIPTS = ("train", "evaluate", "export", "report", "benchmark")
+SCRIPTS = ("train", "evaluate", "export", "predict", "report", "benchmark")
 CHOICES = [
     f"{path.parent.name}={path.stem}" for group in TRAIN_GROUPS for path in sorted((CONF / group).glob("*.yaml"))
 ]
@@ -102,7 +102,8 @@ def test_evaluate_composes(tmp_path):
     assert Path(config["data_dir"]).name == "mnist"
 
 
-def test_export_and_report_compose(tmp_path):
+def test_export_predict_and_report_compose(tmp_path):
+    assert composed("predict", tmp_path, "ckpt_path=x.ckpt", "images=x.png")["sheets"] == 1
     assert composed("export", tmp_path, "ckpt_path=x.ckpt", "format=onnx")["overwrite"] is False
     assert Path(composed("report", tmp_path)["results_dir"]).name == "results"
 

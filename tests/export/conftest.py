@@ -5,6 +5,7 @@ from functools import cache
 import pytest
 import torch
 import torch.nn.functional as F
+import yaml
 
 from apot_lit.data.embedded import load_idx_pair
 from apot_lit.models import PixelInput, ResNet
@@ -40,6 +41,28 @@ def fit(network, steps):
         F.cross_entropy(network.train()(images[chosen]), labels[chosen]).backward()
         optimizer.step()
     return network.eval()
+
+
+def save_checkpoint(path, bit, power):
+    """Writes the network of `trained` as train.py would."""
+    from pytorch_lightning import Trainer
+
+    from apot_lit.config.sections import CosineConfig, SGDConfig
+    from apot_lit.training.classifier import QuantClassifier
+
+    data = yaml.safe_load((ROOT / "conf/data/mnist.yaml").read_text())
+    config = {
+        "seed": 0,
+        "model": {"name": "resnet10", "stem": "reference", "width": 4},
+        "quant": {"bit": bit, "power": power, "additive": True},
+        "data": {**data, "data_dir": str(ROOT / "data/mnist")},
+        "optimizer": dict(vars(SGDConfig())),
+        "scheduler": dict(vars(CosineConfig())),
+    }
+    classifier = QuantClassifier(config, network=trained(bit, power, width=4))
+    trainer = Trainer(logger=False, enable_checkpointing=False, enable_progress_bar=False, accelerator="cpu")
+    trainer.strategy.connect(classifier)
+    trainer.save_checkpoint(path, weights_only=True)
 
 
 one_thread = pytest.fixture(autouse=True, scope="package")(conftest.one_thread)

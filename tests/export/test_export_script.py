@@ -5,39 +5,20 @@ import json
 import onnx
 import pytest
 import torch
-import yaml
 
 from apot_lit.data.embedded import load_idx_pair
 from apot_lit.errors import UserError
 from apot_lit.export.c_source import write_c
 from apot_lit.export.graph import build_steps
-from tests.conftest import ROOT
-from tests.export.conftest import trained
+from tests.export.conftest import save_checkpoint, trained
 
 
 @pytest.fixture(scope="module")
 def checkpoints(tmp_path_factory):
     """Checkpoints of this project, made without training: what export.py reads is what train.py writes."""
-    from pytorch_lightning import Trainer
-
-    from apot_lit.config.sections import CosineConfig, SGDConfig
-    from apot_lit.training.classifier import QuantClassifier
-
     directory = tmp_path_factory.mktemp("checkpoints")
-    data = yaml.safe_load((ROOT / "conf/data/mnist.yaml").read_text())
     for name, bit, power in (("apot3", 3, 1), ("uniform2", 2, 0), ("float", 32, 1), ("apot7", 7, 1)):
-        config = {
-            "seed": 0,
-            "model": {"name": "resnet10", "stem": "reference", "width": 4},
-            "quant": {"bit": bit, "power": power, "additive": True},
-            "data": {**data, "data_dir": str(ROOT / "data/mnist")},
-            "optimizer": dict(vars(SGDConfig())),
-            "scheduler": dict(vars(CosineConfig())),
-        }
-        classifier = QuantClassifier(config, network=trained(bit, power, width=4))
-        trainer = Trainer(logger=False, enable_checkpointing=False, enable_progress_bar=False, accelerator="cpu")
-        trainer.strategy.connect(classifier)
-        trainer.save_checkpoint(directory / f"{name}.ckpt", weights_only=True)
+        save_checkpoint(directory / f"{name}.ckpt", bit, power)
     return directory
 
 

@@ -1,0 +1,130 @@
+"""Reads pictures of any kind as arrays of grey values."""
+
+import gzip
+import lzma
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from apot_lit.data.embedded import parse_idx
+from apot_lit.errors import UserError
+
+Pixels = npt.NDArray[np.uint8]
+
+_PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".pgm")
+_OPEN: dict[str, Callable[[Path], bytes]] = {
+    ".gz": lambda path: gzip.decompress(path.read_bytes()),
+    ".xz": lambda path: lzma.decompress(path.read_bytes()),
+}
+_KINDS = f"a picture ({', '.join(_PICTURES)}), a folder of pictures, an array (.npy), or an IDX file (-idx3-ubyte)"
+
+
+class Picture(NamedTuple):
+    """One picture.
+
+    Attributes:
+        name: of the file, with the position in it where it holds several.
+        pixels: grey values ``[H, W]``, 0 (black) to 255 (white).
+    """
+
+    name: str
+    pixels: Pixels
+
+
+def read_pictures(path: Path) -> list[Picture]:
+    """Reads pictures.
+
+    Args:
+        path: a picture file; a folder, whose picture files are read in the order of their names; a NumPy file of
+            ``[H, W]``, ``[N, H, W]`` or ``[N, 1, H, W]``, integers of 0 to 255, floats of 0 to 1 or booleans; or an IDX
+            file of ``[N, H, W]`` bytes, perhaps compressed by gzip or xz. What is transparent is white.
+
+    Returns:
+        At least one picture.
+
+    Raises:
+        UserError: if there is nothing there, or it is none of these, or damaged.
+    """
+    if not path.exists():
+        raise UserError(f"images={path}: there is no such file or folder; give {_KINDS}")
+    if path.is_dir():
+        files = sorted(file for file in path.iterdir() if file.suffix.lower() in _PICTURES)
+        if not files:
+            raise UserError(f"images={path}: the folder holds no picture ({', '.join(_PICTURES)})")
+        return [_read_picture(file) for file in files]
+    if path.suffix.lower() in _PICTURES:
+        return [_read_picture(path)]
+    if path.suffix == ".npy":
+        return list(_numbered(path, _read_array(path)))
+    if "idx" in path.name:
+        return list(_numbered(path, _read_idx(path)))
+    raise UserError(f"images={path}: must be {_KINDS}")
+
+
+def _read_picture(path: Path) -> Picture:
+    try:
+        with Image.open(path) as opened:
+            picture = ImageOps.exif_transpose(opened)
+            if picture.mode.startswith(("I", "F")):  # 16 bits a pixel, which a conversion would clip
+                return Picture(path.name, _scaled_down(np.asarray(picture)))
+            rgba = picture.convert("RGBA")
+            white = Image.new("RGBA", rgba.size, "white")
+            return Picture(path.name, np.asarray(Image.alpha_composite(white, rgba).convert("L")))
+    except (OSError, UnidentifiedImageError, Image.DecompressionBombError, ValueError, SyntaxError) as error:
+        raise UserError(f"images={path}: can't be read as a picture ({_first_line(error)})") from error
+
+
+def _scaled_down(values: npt.NDArray[Any]) -> Pixels:
+    largest = 65535 if values.max(initial=0) > 255 else 255
+    return np.clip(np.rint(values.astype(np.float64) * (255 / largest)), 0, 255).astype(np.uint8)
+
+
+def _read_array(path: Path) -> Pixels:
+    try:
+        array = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise UserError(f"images={path}: can't be read as an array ({_first_line(error)})") from error
+    if array.dtype == bool:
+        array = array.astype(np.uint8) * np.uint8(255)
+    elif np.issubdtype(array.dtype, np.floating):
+        if not (np.isfinite(array).all() and array.min(initial=0) >= 0 and array.max(initial=0) <= 1):
+            raise UserError(f"images={path}: floats must be from 0 to 1")
+        array = np.rint(array * 255)
+    elif not np.issubdtype(array.dtype, np.integer):
+        raise UserError(f"images={path}: holds {array.dtype}; must be integers, floats or booleans")
+    if array.min(initial=0) < 0 or array.max(initial=0) > 255:
+        raise UserError(f"images={path}: integers must be from 0 to 255")
+    return _as_pictures(path, array.astype(np.uint8))
+
+
+def _read_idx(path: Path) -> Pixels:
+    try:
+        contents = _OPEN.get(path.suffix, Path.read_bytes)(path)
+        return _as_pictures(path, parse_idx(contents))
+    except (OSError, EOFError, ValueError, lzma.LZMAError) as error:
+        raise UserError(f"images={path}: can't be read as an IDX file ({_first_line(error)})") from error
+
+
+def _as_pictures(path: Path, array: Pixels) -> Pixels:
+    """The array as ``[N, H, W]``."""
+    shape = array.shape
+    if array.ndim == 4 and shape[1] == 1:
+        array = array[:, 0]
+    elif array.ndim == 2:
+        array = array[None]
+    if array.ndim != 3 or 0 in array.shape:
+        raise UserError(f"images={path}: has the shape {list(shape)}; must be [H, W], [N, H, W] or [N, 1, H, W]")
+    return array
+
+
+def _numbered(path: Path, arrays: Pixels) -> Iterator[Picture]:
+    for index, pixels in enumerate(arrays):
+        yield Picture(path.name if len(arrays) == 1 else f"{path.name}[{index}]", pixels)
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:150]
