@@ -62,6 +62,7 @@ benchmark: $(STAMP) ## Measure what quantised training costs, in about a minute;
 
 report: $(STAMP) ## Make outputs/report and the numbers in README.md and docs/ from results/
 	$(PY) report.py "documents=[$(DOCUMENTS)]" $(ARGS)
+	cp outputs/report/weight.png outputs/report/accuracy_best.png docs/
 
 test: $(STAMP) ## Run the tests and doctests, without those marked slow
 	$(PY) -m pytest -n auto --dist worksteal $(ARGS)

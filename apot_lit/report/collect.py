@@ -13,6 +13,7 @@ from apot_lit.report.statistics import Outcome
 from apot_lit.runs.contents import NotUsable, read_result
 from apot_lit.runs.protocol import Difference, Row, protocol, recipe, row
 from apot_lit.runs.result import RESULT_FILE
+from apot_lit.runs.text import counted
 
 _TESTED = ("train_accuracy", "test_accuracy")
 
@@ -37,6 +38,12 @@ class Run:
     def test_accuracy(self) -> float:
         """Share of the test images classified correctly."""
         return float(self.result["test_accuracy"])
+
+    @property
+    def machine(self) -> str | None:
+        """CPU, threads and device that it was trained on, None if that is not known."""
+        facts = self.result.get("hardware")
+        return None if facts is None else f"{facts['cpu']}, {counted(facts['threads'], 'thread')}, {facts['device']}"
 
     @property
     def outcome(self) -> Outcome:

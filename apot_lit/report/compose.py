@@ -10,6 +10,7 @@ from typing import Any
 from apot_lit.benchmark.benchmark_tables import inference_report, markdown_table
 from apot_lit.data.embedded import load_idx_pair
 from apot_lit.errors import UserError
+from apot_lit.report.answer import best_summary
 from apot_lit.report.collect import Collection, collect
 from apot_lit.report.documents import filled
 from apot_lit.report.page import build_page
@@ -24,7 +25,7 @@ from apot_lit.report.sentences import (
     released_sentences,
     trials_table,
 )
-from apot_lit.report.tables import Published, best_summary, markdown, read_published
+from apot_lit.report.tables import Published, markdown, read_published
 from apot_lit.runs.contents import NotUsable, read_json
 from apot_lit.runs.files import write_text
 from apot_lit.runs.schema import one_line
@@ -58,7 +59,8 @@ def report(config: Mapping[str, Any]) -> None:
     for name, _, figure in pictures:
         written.append(output_dir / f"{name}.png")
         figure.savefig(written[-1], dpi=150)
-    for name, content in (("tables.md", text + "\n"), ("report.html", build_page(collection, published, pictures))):
+    page = build_page(collection, published, pictures, results_dir, output_dir)
+    for name, content in (("tables.md", text + "\n"), ("report.html", page)):
         written.append(output_dir / name)
         write_text(written[-1], content)
     written.append(output_dir / "results.csv")

@@ -1,9 +1,8 @@
 """Pictures of results."""
 
-from collections.abc import Sequence
 from operator import attrgetter
 from pathlib import Path
-from typing import Any
+from statistics import mean
 
 import matplotlib
 
@@ -14,30 +13,24 @@ from matplotlib import pyplot
 from matplotlib.figure import Figure
 
 from apot_lit.data.embedded import load_idx_pair
-from apot_lit.data.options import SET_SIZES
 from apot_lit.evaluation.confusion import confusion_figure
 from apot_lit.quant.levels import Scheme, level_set
 from apot_lit.report.collect import Collection, Group, Run
-from apot_lit.report.statistics import binomial_error, spread
+from apot_lit.report.statistics import mean_half_width
 from apot_lit.report.weight_picture import weight_way
 from apot_lit.runs.protocol import SCHEME_NAMES, Row
 
 _COLOURS: dict[Scheme, str] = {"apot": "tab:blue", "uniform": "tab:orange", "pot": "tab:green"}
 _MAX_DIGITS = 40
-_BARS = "standard deviation over seeds (with caps), or the binomial standard error of one seed (pale)"
 
 
 def accuracy_against_bits(group: Group) -> Figure:
-    """Test accuracy of every network against bits, a line per scheme.
-
-    Bars with caps are standard deviations over seeds. Where there is one seed, a pale bar without caps shows the
-    binomial standard error, below which the test set itself can't tell accuracies apart.
-    """
+    """Test accuracy against bits, a panel for each network: a dot for each seed, the mean with its 95 % interval."""
     models = sorted({row.model for row in group.runs}, key=lambda name: (len(name), name))
     figure, panels = pyplot.subplots(
         1,
         len(models),
-        figsize=(3.4 * len(models) + 0.6, 3.4),
+        figsize=(2.7 * len(models) + 0.6, 3.2),
         squeeze=False,
         sharex=True,
         sharey=True,
@@ -45,25 +38,29 @@ def accuracy_against_bits(group: Group) -> Figure:
     )
     bits = sorted({row.bit for row in group.runs if row.scheme != "float"})
     for axes, model in zip(panels[0], models, strict=True):
-        for shift, (scheme, colour) in zip((-0.05, 0.05, 0.0), _COLOURS.items(), strict=True):
+        for shift, (scheme, colour) in zip((-0.1, 0.1, 0.28), _COLOURS.items(), strict=True):
             rows = sorted(
                 (row for row in group.runs if (row.model, row.scheme) == (model, scheme)), key=attrgetter("bit")
             )
             if rows:
-                spreads = [spread([100 * run.test_accuracy for run in group.runs[row]]) for row in rows]
-                places, means = [row.bit + shift for row in rows], [value.mean for value in spreads]
-                seeds = [value.std or 0 for value in spreads]
-                single = [_binomial_percent(value.mean) if value.std is None else 0 for value in spreads]
-                axes.errorbar(
-                    places, means, yerr=seeds, color=colour, label=SCHEME_NAMES[scheme], marker="o", capsize=3
-                )
-                axes.errorbar(places, means, yerr=single, color=colour, fmt="none", alpha=0.35, elinewidth=4)
+                members = [group.runs[row] for row in rows]
+                means = [100 * mean(run.test_accuracy for run in runs) for runs in members]
+                halves = [100 * mean_half_width([run.outcome for run in runs]) for runs in members]
+                places = [row.bit + shift for row in rows]
+                style = {"marker": "_", "capsize": 3, "lw": 1, "color": colour}
+                axes.errorbar(places, means, yerr=halves, label=SCHEME_NAMES[scheme], **style)
+                dots = [
+                    (place, 100 * run.test_accuracy)
+                    for place, runs in zip(places, members, strict=True)
+                    for run in runs
+                ]
+                axes.scatter(*zip(*dots, strict=True), color=colour, s=12, alpha=0.6, linewidths=0)
         full = group.runs.get(Row(model, 32, "float"))
         if full:
-            axes.axhline(spread([100 * run.test_accuracy for run in full]).mean, color="grey", ls="--", label="float32")
+            axes.axhline(100 * mean(run.test_accuracy for run in full), color="grey", ls="--", lw=1, label="float32")
         axes.set(title=model, xlabel="bits", xticks=bits)
         if axes.has_data():
-            axes.legend(fontsize=8)
+            axes.legend(fontsize=7, loc="lower right")
     panels[0][0].set_ylabel("test accuracy, %")
     return figure
 
@@ -93,40 +90,6 @@ def weight_histogram(run: Run) -> Figure | None:
     axes.vlines(positions, 0, histogram["code_counts"], color="tab:blue", label="after")
     axes.set(xlabel="weight / alpha", ylabel="weights", yscale="log", title=f"{histogram['layer']}")
     axes.legend(fontsize=8)
-    return figure
-
-
-def clipping_thresholds(run: Run) -> Figure | None:
-    """Every learned clipping threshold over the epochs."""
-    history = run.result.get("history") or {}
-    names = [name for name in history if name.startswith("alpha/")]
-    if not names:
-        return None
-    figure, panels = pyplot.subplots(1, 2, figsize=(8, 3.4), layout="constrained")
-    for axes, kind in zip(panels, ("weight", "act"), strict=True):
-        of_kind = [name for name in names if name.endswith(f"/{kind}")]
-        for index, name in enumerate(of_kind):
-            axes.plot(*_curve(history, name), color=pyplot.get_cmap("viridis")(index / max(1, len(of_kind) - 1)), lw=1)
-        title = {"weight": "of weights, in standard deviations", "act": "of activations"}[kind]
-        axes.set(title=title, xlabel="epoch", ylim=(0, None))
-    panels[0].set_ylabel("alpha (dark: first layers)")
-    return figure
-
-
-def learning_curves(run: Run) -> Figure | None:
-    """Loss and accuracy on training and validation images over the epochs."""
-    history = run.result.get("history") or {}
-    if not any(name in history for name in ("train/acc", "val/acc")):
-        return None
-    figure, panels = pyplot.subplots(1, 2, figsize=(8, 3.2), layout="constrained")
-    for axes, metric, title in zip(panels, ("loss", "acc"), ("loss", "error, %"), strict=True):
-        for split in ("train", "val"):
-            if f"{split}/{metric}" in history:
-                epochs, values = _curve(history, f"{split}/{metric}")
-                shown = values if metric == "loss" else [100 * (1 - value) for value in values]
-                axes.plot(epochs, shown, label={"train": "training", "val": "validation"}[split])
-        axes.set(title=title, xlabel="epoch", yscale="log")
-        axes.legend(fontsize=8)
     return figure
 
 
@@ -161,12 +124,11 @@ def all_pictures(collection: Collection, featured: Run, data_dir: Path) -> list[
     Returns:
         For each picture a name for its file, a caption and the figure.
     """
-    which = f"{featured.row.model}, {featured.row.bit} bits, {SCHEME_NAMES[featured.row.scheme]}, seed "
-    which += str(featured.seed)
+    which = name_of(featured)
     drawn: list[tuple[str, str, Figure | None]] = [
         (
             f"accuracy_{group.recipe}",
-            f"Test accuracy against bits: {group.name}; bars: {_BARS}",
+            f"Test accuracy against bits: {group.name}; a dot for each seed, bars: 95 % interval of the mean",
             accuracy_against_bits(group),
         )
         for group in collection.groups
@@ -176,12 +138,15 @@ def all_pictures(collection: Collection, featured: Run, data_dir: Path) -> list[
         ("levels", "Level sets of every scheme", level_sets()),
         ("weight", "A weight's way: float, level, code, shifts", weight_way()),
         ("weights", f"Weights over their levels: {which}", weight_histogram(featured)),
-        ("thresholds", f"Clipping thresholds: {which}", clipping_thresholds(featured)),
-        ("curves", f"Learning curves: {which}", learning_curves(featured)),
         ("confusion", f"Confusion matrix of the test images: {which}", confusion(featured)),
         ("misclassified", f"Misclassified test images: {which}", misclassified(featured, data_dir)),
     ]
     return [(name, caption, figure) for name, caption, figure in drawn if figure is not None]
+
+
+def name_of(run: Run) -> str:
+    """Network, bits, scheme and seed of a run."""
+    return f"{run.row.model}, {run.row.bit} bits, {SCHEME_NAMES[run.row.scheme]}, seed {run.seed}"
 
 
 def feature(collection: Collection) -> Run:
@@ -192,12 +157,3 @@ def feature(collection: Collection) -> Run:
         return sum(bool(run.result.get(key)) for key in details), float(run.result.get("val_accuracy") or 0)
 
     return max((run for group in collection.groups for runs in group.runs.values() for run in runs), key=rank)
-
-
-def _binomial_percent(accuracy: float) -> float:
-    return 100 * binomial_error(accuracy / 100, SET_SIZES["test"])
-
-
-def _curve(history: dict[str, Any], name: str) -> tuple[Sequence[float], Sequence[float]]:
-    points = [(epoch, value) for epoch, value in zip(history["epoch"], history[name], strict=True) if value is not None]
-    return [epoch for epoch, _ in points], [value for _, value in points]

@@ -10,7 +10,17 @@ from apot_lit.report.collect import Collection
 def write_csv(collection: Collection, path: Path) -> None:
     """Writes one line per run."""
     columns = ["recipe", "protocol", "model", "bit", "scheme", "seed", "epochs", "best_epoch"]
-    columns += ["train_accuracy", "val_accuracy", "test_accuracy", "wall_seconds", "cpu", "device", "commit", "file"]
+    columns += [
+        "train_accuracy",
+        "val_accuracy",
+        "test_accuracy",
+        "wall_seconds",
+        "cpu",
+        "threads",
+        "device",
+        "commit",
+        "file",
+    ]
     with path.open("w", newline="") as file:
         writer = csv.DictWriter(file, columns, extrasaction="ignore", lineterminator="\n")
         writer.writeheader()

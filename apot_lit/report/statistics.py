@@ -54,6 +54,24 @@ class Outcome:
     wrong: frozenset[int] | None
 
 
+def mean_half_width(outcomes: Sequence[Outcome]) -> float:
+    """Half the 95 % interval of the mean accuracy of networks that differ in their seed.
+
+    The wider of two: that of n seeds, ``t * std / sqrt(n)`` with t of Student's distribution with n - 1 degrees of
+    freedom, and that of the test images, which all seeds share, ``1.96 * sqrt(p * (1 - p) / images)``. One seed has
+    only the latter.
+    """
+    accuracies = spread([outcome.accuracy for outcome in outcomes])
+    images = _NORMAL95 * binomial_error(accuracies.mean, min(outcome.images for outcome in outcomes))
+    return max(images, _seed_half_width(accuracies) or 0.0)
+
+
+def _seed_half_width(values: Spread) -> float | None:
+    if values.std is None:
+        return None
+    return float(student_t.ppf(0.975, values.count - 1)) * values.std / math.sqrt(values.count)
+
+
 @dataclass(frozen=True)
 class Comparison:
     """A difference of two accuracies, paired over seeds, or over networks and seeds.
@@ -102,10 +120,7 @@ def compare(first: Mapping[Any, Outcome], second: Mapping[Any, Outcome]) -> Comp
         return None
     both = [(first[pair], second[pair]) for pair in pairs]
     differences = spread([one.accuracy - other.accuracy for one, other in both])
-    half_width = None
-    if differences.std is not None:
-        half_width = float(student_t.ppf(0.975, len(pairs) - 1)) * differences.std / math.sqrt(len(pairs))
-    return Comparison(differences.mean, half_width, _NORMAL95 * _image_error(both), pairs)
+    return Comparison(differences.mean, _seed_half_width(differences), _NORMAL95 * _image_error(both), pairs)
 
 
 def _image_error(both: Sequence[tuple[Outcome, Outcome]]) -> float:

@@ -1,7 +1,7 @@
 """Tables in the shape of the published ones."""
 
 import csv
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,7 +9,8 @@ from tabulate import tabulate
 
 from apot_lit.quant.spec import FULL_PRECISION
 from apot_lit.report.collect import Collection, Group, Run
-from apot_lit.report.statistics import compare, spread
+from apot_lit.report.pairs import apot_and_uniform, apot_minus_uniform, described, machines
+from apot_lit.report.statistics import spread
 from apot_lit.runs.protocol import SCHEME_NAMES, Row
 
 MODELS = ("resnet10", "resnet18", "resnet34", "resnet50")
@@ -18,9 +19,11 @@ COMPARISON_NOTE = (
     "Accuracies are those of the 10,000 test images, mean ± standard deviation over seeds. The comparison is that of "
     "APoT minus uniform in points, paired over the seeds that both have (in a summary over networks and seeds), with "
     "the wider of two 95 % intervals: that of the pairs (Student's t) and that of the test images, from those on which "
-    "the two differ. One pair has only the latter, and no verdict."
+    "the two differ. One pair has only the latter, and no verdict. Machines are counted where they differ in CPU, "
+    "threads or device."
 )
-_HEADERS = ["Model", "Precision", "Hyper-Params", "Accuracy", "Seeds", "Training accuracy", "Published (training)"]
+_HEADERS = ["Model", "Precision", "Hyper-Params", "Accuracy", "Seeds", "Training accuracy"]
+_PUBLISHED = "Published (training)"
 
 
 @dataclass(frozen=True)
@@ -59,24 +62,30 @@ def build_tables(group: Group, published: Published) -> list[Table]:
     """Builds the tables of a protocol: full precision, APoT, uniform compared with APoT, and plain powers of two.
 
     The largest group of the recipes ``reference`` and ``best`` gets every row of the published tables, those not
-    run yet say so; other groups have the rows they have. Published accuracies stand only beside the published networks,
-    not where an option of `model` differs.
+    run yet say so, and the published accuracies beside them; other groups have the rows they have.
     """
-    if any(key.startswith("model.") for key, _ in group.protocol):
-        published = {}
     complete = group.main and group.recipe in ("reference", "best")
+    if not complete or any(key.startswith("model.") for key, _ in group.protocol):
+        published = {}
     wanted = [Row(model, bit, scheme) for model in MODELS for scheme in ("apot", "uniform") for bit in BITS]
     if complete:
         wanted += [Row(model, FULL_PRECISION, "float") for model in MODELS]
     rows = sorted({*group.runs, *(wanted if complete else [])}, key=lambda row: (_model_order(row.model), -row.bit))
     tables = []
     for scheme, name in SCHEME_NAMES.items():
-        lines = [_line(group, row, published) for row in rows if row.scheme == scheme]
+        shown = [row for row in rows if row.scheme == scheme]
+        lines = [_line(group, row) for row in shown]
+        headers = list(_HEADERS)
+        printed = [published.get((row.model, row.bit, row.scheme), "-") for row in shown]
+        if set(printed) - {"-"}:
+            headers.append(_PUBLISHED)
+            lines = [[*line, cell] for line, cell in zip(lines, printed, strict=True)]
         if scheme == "uniform":
-            for line, row in zip(lines, [row for row in rows if row.scheme == scheme], strict=True):
-                line.append(_compared(group, [row.model], row.bit, "seed"))
+            headers.append("Compared with APoT")
+            lines = [
+                [*line, _compared(group, [row.model], row.bit, "seed")] for line, row in zip(lines, shown, strict=True)
+            ]
         if lines:
-            headers = [*_HEADERS, "Compared with APoT"] if scheme == "uniform" else _HEADERS
             tables.append(Table(f"{group.name}: {name}", headers, lines))
     return tables
 
@@ -102,15 +111,6 @@ def build_summary(group: Group) -> Table | None:
     return Table(f"{group.name}: APoT / uniform", ["Model", *(f"{bit} bit" for bit in bits)], rows)
 
 
-def best_summary(collection: Collection) -> str | None:
-    """The summary of the recipe `best`, with what its numbers are, None without one."""
-    main = next((group for group in collection.groups if group.main and group.recipe == "best"), None)
-    table = None if main is None else build_summary(main)
-    if table is None:
-        return None
-    return f"{table.markdown()}\n\n{COMPARISON_NOTE}"
-
-
 def markdown(collection: Collection, published: Published) -> str:
     """All tables as Markdown, summaries first, without an empty line at either end."""
     summaries = [table for group in collection.groups if (table := build_summary(group)) is not None]
@@ -128,36 +128,25 @@ def percent_spread(values: list[float]) -> str:
     return f"{result.mean:.2f}" if result.std is None else f"{result.mean:.2f} ± {result.std:.2f}"
 
 
-def _line(group: Group, row: Row, published: Published) -> list[str]:
+def _line(group: Group, row: Row) -> list[str]:
     runs = group.runs.get(row, [])
     bits = "32 bit" if row.bit == FULL_PRECISION else f"{row.bit} bit"
-    printed = published.get((row.model, row.bit, row.scheme), "-")
     if not runs:
-        return [row.model, bits, "-", "not run yet", "0", "-", printed]
+        return [row.model, bits, "-", "not run yet", "0", "-"]
     return [
         row.model,
         bits,
         _hyper_parameters(runs[0]),
         percent_spread([run.test_accuracy for run in runs]),
-        str(len(runs)),
+        str(len(runs)) if machines(runs) < 2 else f"{len(runs)}, on {machines(runs)} machines",
         percent_spread([run.train_accuracy for run in runs]),
-        printed,
     ]
 
 
-def _compared(group: Group, models: Iterable[str], bit: int, unit: str) -> str:
+def _compared(group: Group, models: Sequence[str], bit: int, unit: str) -> str:
     """APoT minus uniform at a bit width, over the pairs of network and seed that both schemes have."""
-    apot, uniform = (
-        {(model, run.seed): run.outcome for model in models for run in group.runs.get(Row(model, bit, scheme), [])}
-        for scheme in ("apot", "uniform")
-    )
-    comparison = compare(apot, uniform)
-    if comparison is None:
-        return "-"
-    interval = f"{100 * comparison.difference:+z.2f} ± {100 * comparison.half_width:.2f}"
-    if comparison.more_than_noise is None:
-        return f"{interval} (1 {unit})"
-    return f"{interval}, {'more than noise' if comparison.more_than_noise else 'within noise'}"
+    pairs = apot_and_uniform(group, models, bit).values()
+    return described(apot_minus_uniform(group, models, bit), pairs, unit)
 
 
 def _mean(group: Group, row: Row) -> str:

@@ -132,7 +132,7 @@ def test_a_value_is_taken_where_listed_and_refused_in_one_line_elsewhere(script,
 def test_the_walks_see_every_key():
     """But for the sections that benchmark.py shares with train.py, and the objects of the default choice."""
     shared = ("optimizer.", "scheduler.", "callbacks.", "logger.")
-    for script in ("train", "evaluate", "export", "report", "benchmark"):
+    for script in ("train", "evaluate", "export", "predict", "report", "benchmark"):
         walks = [walk for walk in WALKS if walk[0] == script]
         keys = {key for _, overrides, _ in walks for key in keys_of(composed(script, overrides))}
         starts = tuple(start for _, _, starts in walks for start in starts)

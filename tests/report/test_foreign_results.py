@@ -44,7 +44,7 @@ def shown(directory: Path, draw: bool, page: bool = True) -> int:
         assert "/" not in name
         figure.canvas.draw()
     if page:
-        build_page(collection, {}, []).encode()
+        build_page(collection, {}, [], directory, directory / "report").encode()
     pyplot.close("all")
     runs = [run for group in collection.groups for runs in group.runs.values() for run in runs]
     for run in runs:

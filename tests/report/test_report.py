@@ -11,8 +11,9 @@ import subprocess
 import numpy
 import pytest
 
+from apot_lit.report.answer import answer_sentences, answering
 from apot_lit.report.collect import collect
-from apot_lit.report.statistics import Outcome, binomial_error, compare, spread
+from apot_lit.report.statistics import Outcome, binomial_error, compare, mean_half_width, spread
 from apot_lit.report.tables import markdown, read_published
 from tests.conftest import ROOT
 
@@ -106,6 +107,47 @@ def test_tables_hold_means_deviations_and_the_paired_comparison(results):
     assert compared == f"{statistics.mean(differences):+.2f} ± {half:.2f}, within noise"
 
 
+def test_runs_on_unlike_machines_are_counted(results):
+    """One APoT run of three on two threads: its row has two machines, and one of three pairs is on both."""
+    path = results / "1_2.json"
+    path.write_text(path.read_text().replace('"threads": 1', '"threads": 2'))
+    text = markdown(collect(results), {}) + "\n\n"
+    (apot,) = (row for row in rows(text, "reference: APoT") if row["Accuracy"] != "not run yet")
+    (uniform,) = (row for row in rows(text, "reference: uniform") if row["Accuracy"] != "not run yet")
+    assert (apot["Seeds"], uniform["Seeds"]) == ("3, on 2 machines", "3")
+    assert uniform["Compared with APoT"].endswith("within noise, 1 on two machines")
+
+
+def test_the_answer_in_sentences(results):
+    (results / "float.json").write_text(json.dumps(result(bit=32, test=0.9921)))
+    group = answering(collect(results))
+    against_uniform, against_float, wrong = answer_sentences(group)
+    differences = [100 * (a - u) for a, u in zip(APOT, UNIFORM, strict=True)]
+    half = 4.302653 * statistics.stdev(differences) / math.sqrt(3)
+    assert against_uniform == (
+        f"By the recipe reference, APoT minus uniform is +{statistics.mean(differences):.2f} ± {half:.2f} at 4 bits "
+        "(points of test accuracy): at no bit width more than noise."
+    )
+    assert against_float == "APoT minus float32 is -0.30 at 4 bits, in the mean over networks."  # 98.91 - 99.21
+    assert wrong == "Of 10,000 test images APoT and uniform get 109 and 127 at 4 bits wrong, float32 79."
+
+
+def test_the_recipe_best_answers_even_with_fewer_runs(results):
+    (results / "best.json").write_text(json.dumps(result(recipe="best", lr=0.1)))
+    assert answering(collect(results)).recipe == "best"
+    assert answer_sentences(answering(collect(results))) == []  # one scheme alone says nothing
+
+
+def test_the_interval_of_a_mean_is_that_of_seeds_or_of_images():
+    seeds = [outcome(0.90), outcome(0.92), outcome(0.97)]
+    accuracies = [0.90, 0.92, 0.97]
+    by_seed = 4.302653 * statistics.stdev(accuracies) / math.sqrt(3)
+    assert mean_half_width(seeds) == pytest.approx(by_seed)
+    alike = [outcome(0.93, 100), outcome(0.93, 100)]
+    assert mean_half_width(alike) == pytest.approx(1.959964 * math.sqrt(0.93 * 0.07 / 100))
+    assert mean_half_width(alike[:1]) == mean_half_width(alike)
+
+
 @pytest.mark.parametrize(("lead", "shown"), [(0.0001, "+0.00"), (-0.0001, "+0.00"), (-0.0002, "-0.01")])
 def test_a_difference_that_rounds_to_zero_has_no_minus_sign(tmp_path, lead, shown):
     for seed in range(3):  # the lead of one seed is a third of it in the mean
@@ -123,7 +165,8 @@ def test_published_accuracies_stand_only_beside_the_published_networks(results):
     (results / "small.json").write_text(json.dumps(changed))
     text = markdown(collect(results), read_published(ROOT / "results/published.csv")) + "\n\n"
     (row,) = rows(text, "reference with model.stem=small: APoT")
-    assert (row["Model"], row["Accuracy"], row["Published (training)"]) == ("resnet10", "99.70", "-")
+    assert (row["Model"], row["Accuracy"]) == ("resnet10", "99.70")
+    assert "Published (training)" not in row
     assert [row["Published (training)"] for row in rows(text, "reference: APoT")][1] == "99.64"
 
 
@@ -251,12 +294,20 @@ def test_everything_is_written(written, results):
     assert lines[0]["cpu"] == "abacus"
     pictures = {path.stem for path in directory.glob("*.png")}
     assert pictures == {
-        *("accuracy_reference", "levels", "weight", "weights", "thresholds", "curves", "confusion", "misclassified"),
+        *("accuracy_reference", "levels", "weight", "weights", "confusion", "misclassified"),
     }
     page = (directory / "report.html").read_text()
-    assert page.count("data:image/png;base64,") == len(pictures)
-    assert not re.search(r'(src|href)="(?!data:)', page)
-    assert "http" not in page.partition("<body>")[2].replace("data:image", "")
+    body = page.partition("<body>")[2]
+    assert body.count("data:image/png;base64,") == len(pictures)
+    assert not re.search(r'src="(?!data:)', body)
+    assert "http" not in body.replace("data:image", "")
+    links = re.findall(r'href="([^"#][^"]*)"', body)
+    assert len(links) == 6
+    for link in links:
+        assert json.loads((directory / link).read_text())["test_accuracy"] in APOT + UNIFORM
+    anchors = re.findall(r'href="#(\w+)"', body)
+    assert len(anchors) >= 4
+    assert all(f'id="{anchor}"' in body for anchor in anchors)
     for path in re.findall(r"^  (/.*)$", outcome.out, re.MULTILINE):
         assert path.endswith((".png", ".md", ".html", ".csv"))
 
@@ -270,6 +321,7 @@ window.addEventListener("load", () => {
   const first = () => [...table.tBodies[0].rows].map(row => row.cells[column].textContent);
   const button = table.tHead.rows[0].cells[column].querySelector("button");
   button.click(); seen.sorted = first(); button.click(); seen.back = first();
+  seen.drawn = [...document.querySelectorAll(".js-plotly-plot")].map(plot => plot.querySelectorAll(".point").length);
   seen.wide = document.documentElement.scrollWidth > window.innerWidth;
   document.body.innerHTML = "<pre id=probe></pre>";
   document.getElementById("probe").textContent = JSON.stringify(seen);
@@ -294,8 +346,11 @@ def test_the_page_works_in_a_browser(written, tmp_path):
     found = re.search(r'<pre id="probe">(.*?)</pre>', done.stdout, re.DOTALL)
     assert found, done.stdout[-2000:]
     seen = json.loads(found[1])
-    assert seen["pictures"] == [True] * 8
-    assert seen["tables"] == 4
+    assert seen["pictures"] == [True] * 6
+    assert seen["tables"] == 5
+    # Accuracies: a dot for each of six runs, two means; differences: three pairs, a mean for the one network.
+    # Curves: training and validation, of which the second epoch has no loss; thresholds: first and last.
+    assert seen["drawn"] == [8, 4, 7, 4]
     assert "CONSOLE" not in done.stderr
     assert not seen["wide"]  # tables scroll, the page does not
     filled = f"{100 * statistics.mean(APOT):.2f}"

@@ -1,0 +1,53 @@
+"""APoT against uniform levels, over what both were trained with."""
+
+from collections.abc import Iterable
+
+from apot_lit.report.collect import Group, Run
+from apot_lit.report.statistics import Comparison, compare
+from apot_lit.runs.protocol import Row
+
+Key = tuple[str, int]
+"""Network and seed."""
+
+
+def apot_and_uniform(group: Group, models: Iterable[str], bit: int) -> dict[Key, tuple[Run, Run]]:
+    """The runs of APoT and of uniform levels that share network, seed and bit width."""
+    by_scheme = [
+        {(model, run.seed): run for model in models for run in group.runs.get(Row(model, bit, scheme), [])}
+        for scheme in ("apot", "uniform")
+    ]
+    apot, uniform = by_scheme
+    return {key: (apot[key], uniform[key]) for key in sorted(apot.keys() & uniform.keys())}
+
+
+def apot_minus_uniform(group: Group, models: Iterable[str], bit: int) -> Comparison | None:
+    """The difference of their test accuracies with its interval, None without a pair."""
+    pairs = apot_and_uniform(group, models, bit)
+    return compare(
+        {key: apot.outcome for key, (apot, _) in pairs.items()},
+        {key: uniform.outcome for key, (_, uniform) in pairs.items()},
+    )
+
+
+def described(comparison: Comparison | None, pairs: Iterable[tuple[Run, Run]], unit: str) -> str:
+    """A comparison as a cell of a table.
+
+    Args:
+        comparison: of the pairs.
+        pairs: of runs; how many of them were made on two machines is said.
+        unit: what one pair is called.
+    """
+    if comparison is None:
+        return "-"
+    interval = f"{100 * comparison.difference:+z.2f} ± {100 * comparison.half_width:.2f}"
+    if comparison.more_than_noise is None:
+        said = f"{interval} (1 {unit})"
+    else:
+        said = f"{interval}, {'more than noise' if comparison.more_than_noise else 'within noise'}"
+    apart = sum(machines([apot, uniform]) > 1 for apot, uniform in pairs)
+    return f"{said}, {apart} on two machines" if apart else said
+
+
+def machines(runs: Iterable[Run]) -> int:
+    """On how many kinds of machine runs were made: CPU, threads and device together; those that are not known aside."""
+    return len({run.machine for run in runs} - {None})
