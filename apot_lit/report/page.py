@@ -27,9 +27,8 @@ from apot_lit.report.tables import COMPARISON_NOTE, Published, Table, build_summ
 from apot_lit.runs.protocol import SCHEME_NAMES
 from apot_lit.runs.provenance import commit
 from apot_lit.runs.result import RESULT_FILE
-from apot_lit.runs.text import percent
 
-_RUN_HEADERS = ["Recipe", "Model", "Bits", "Levels", "Seed", "Validation", "Test", "Epochs", "Machine", "Commit"]
+_RUN_HEADERS = ["Recipe", "Model", "Bits", "Levels", "Seed", "Validation, %", "Test, %", "Epochs", "Machine", "Commit"]
 
 
 def build_page(
@@ -99,12 +98,16 @@ def _run_line(group: Group, run: Run, results_dir: Path, output_dir: Path) -> di
     """A run as cells, and a link to its directory, or to its result where that lies among others."""
     file = results_dir / run.path
     bits, levels = str(run.row.bit), SCHEME_NAMES[run.row.scheme]
-    cells = [group.name, run.row.model, bits, levels, str(run.seed), percent(run.result.get("val_accuracy"))]
-    cells += [percent(run.test_accuracy), str(run.result["epochs"]), run.machine or "-"]
+    cells = [group.name, run.row.model, bits, levels, str(run.seed), _percent(run.result.get("val_accuracy"))]
+    cells += [_percent(run.test_accuracy), str(run.result["epochs"]), run.machine or "-"]
     return {
         "link": Path(os.path.relpath(file.parent if file.name == RESULT_FILE else file, output_dir)).as_posix(),
         "cells": [*cells, (run.result.get("commit") or "-")[:8]],
     }
+
+
+def _percent(accuracy: float | None) -> str:
+    return "-" if accuracy is None else f"{100 * accuracy:.2f}"
 
 
 def _png(figure: Figure) -> str:

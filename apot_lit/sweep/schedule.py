@@ -16,7 +16,7 @@ from apot_lit.errors import UserError
 from apot_lit.quant.spec import QuantSpec
 from apot_lit.runs.lock import exclusive
 from apot_lit.runs.summary import SUMMARY_FILE, Run, summarise
-from apot_lit.runs.text import duration, percent
+from apot_lit.runs.text import counted, duration, percent
 from apot_lit.sweep.plan import Job, plan
 
 LOG_FILE = "sweep.log"
@@ -47,7 +47,9 @@ def run_sweep(config: dict[str, Any], overrides: list[str]) -> list[dict[str, An
     with exclusive(root, LOCK_FILE, f"{root}: another sweep is running there") as lock:
         runner = _Runner(jobs, sweep["jobs"], _passed_on(overrides), lock)
         done = len(runner.results)
-        print(f"sweep {sweep['name']}: {len(jobs)} jobs, {done} of them done already; below {root}", flush=True)
+        print(
+            f"sweep {sweep['name']}: {counted(len(jobs), 'job')}, {done} of them done already; below {root}", flush=True
+        )
         results, failed = runner.run()
     finished = [Run(job.directory, results[job.name]) for job in jobs if job.name in results]
     if finished:
@@ -70,6 +72,9 @@ class _Runner:
         self.results: dict[str, dict[str, Any]] = {}
         self.failed: dict[str, str] = {}
         self.said = time.monotonic()
+        self.began: dict[str, float] = {}
+        self.around: list[float] = []
+        """Seconds of each job of this call before and after its training: start, test, result."""
         for job in jobs:
             result = self._result(job)
             if result is not None:
@@ -124,6 +129,7 @@ class _Runner:
                 pass_fds=(self.lock.fileno(),),  # so that the lock lasts as long as the job
             )
         self.running.append((job, process))
+        self.began[job.name] = time.monotonic()
 
     def _stop(self) -> None:
         for _, process in self.running:
@@ -147,6 +153,8 @@ class _Runner:
             said = f"failed: {self.failed.setdefault(job.name, last_line)}"
         else:
             self.results[job.name] = result
+            elapsed = time.monotonic() - self.began[job.name]
+            self.around.append(max(0.0, elapsed - result["wall_seconds"]))  # a resumed one trained in an earlier call
             said = f"{percent(result.get('test_accuracy'))} test, {duration(result['wall_seconds'])}"
         self._say(f"{job.name}: {said}")
 
@@ -161,12 +169,15 @@ class _Runner:
         seconds = [(result["config"]["model"]["name"], result["wall_seconds"]) for result in self.results.values()]
         if not open_jobs or not seconds:
             return ""
+        around = sum(self.around) / max(1, len(self.around))
         total = 0.0
         for job in open_jobs:
             alike = [time for model, time in seconds if model == job.config["model"]["name"]]
             alike = alike or [time for _, time in seconds]
-            total += sum(alike) / len(alike)
-        return f"; about {duration(total / self.side_by_side)} left for {len(open_jobs)} jobs"
+            total += around + sum(alike) / len(alike)
+        gone = sum(time.monotonic() - self.began[job.name] for job, _ in self.running)
+        left = duration(max(total - gone, 0.0) / self.side_by_side)
+        return f"; about {left} left for {counted(len(open_jobs), 'job')}"
 
 
 def _check(sweep: Mapping[str, Any], overrides: list[str]) -> None:

@@ -162,5 +162,5 @@ def test_the_released_checkpoint_leaves_as_integers(run_script, tmp_path, kind):
     arguments = (f"ckpt_path={RELEASED}", "model=resnet10", "quant.bit=4", f"format={kind}")
     outcome = run_script("export.py", *arguments, f"hydra.run.dir={tmp_path}/run")
     assert outcome.code == 0, outcome.err
-    assert "same prediction on 10000 of 10000 images" in outcome.out
+    assert "same prediction on 10,000 of 10,000 images" in outcome.out
     assert "computed in floats: conv1, fc" in outcome.out

@@ -70,7 +70,7 @@ def test_full_precision_is_trained_once_whatever_the_scheme(tmp_path):
 
 def test_jobs_done_are_skipped_and_new_ones_run(sweep, tmp_path):
     outcome = sweep("sweep.powers=[1]", "trainer.max_epochs=1")
-    assert "1 jobs, 0 of them done already" in outcome.out
+    assert "1 job, 0 of them done already" in outcome.out
     assert re.search(r"\[1/1\] resnet10_4bit_apot_seed0: \d+\.\d\d % test", outcome.out)
     path = tmp_path / "sweep/resnet10_4bit_apot_seed0/result.json"
     first = path.read_text()
