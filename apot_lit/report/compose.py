@@ -23,6 +23,7 @@ from apot_lit.report.sentences import (
     aims_table,
     first_run_sentence,
     released_sentences,
+    start_table,
     trials_table,
 )
 from apot_lit.report.tables import Published, markdown, read_published
@@ -93,6 +94,7 @@ def document_sections(collection: Collection, published: Published, results_dir:
         sections["summary"] = summary
     for name, needed, text in (
         ("aims", ["aims.csv"], lambda: aims_table(collection, results_dir / "aims.csv")),
+        ("start", ["start.csv"], lambda: start_table(results_dir / "start.csv")),
         ("trials", ["trials.csv"], lambda: trials_table(results_dir / "trials.csv")),
         ("first_run", [FIRST_RUN], lambda: first_run_sentence(results_dir / FIRST_RUN)),
         ("released", [*RELEASED.values(), WHOLE_SET], lambda: released_sentences(results_dir)),

@@ -42,6 +42,17 @@ def aims_table(collection: Collection, path: Path) -> str:
     return Table("aims", ["APoT by `best`", *(f"{bit} bit" for bit in BITS)], rows).markdown()
 
 
+def start_table(path: Path) -> str:
+    """What a person waits for and reads, before and after it was looked at.
+
+    Args:
+        path: file of the measurements: what, before, after.
+    """
+    with path.open(newline="") as file:
+        rows = [[line["what"], line["before"], line["after"]] for line in csv.DictReader(file)]
+    return Table("start", ["Measured", "Before", "After"], rows).markdown()
+
+
 def trials_table(path: Path) -> str:
     """The single runs by which choices of the recipe were made.
 
