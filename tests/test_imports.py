@@ -13,7 +13,7 @@ from tests.conftest import ROOT
 PACKAGE = ROOT / "apot_lit"
 # A room imports only from those before it.
 ROOMS = [
-    *("errors", "quant", "models", "data", "config", "interop", "runs", "training"),
+    *("errors", "quant", "models", "graph", "integer", "data", "config", "interop", "runs", "training"),
     *("evaluation", "export", "predict", "sweep", "benchmark", "report", "cli"),
 ]
 QUANT_ORDER = [
@@ -98,7 +98,7 @@ def test_level_sets_need_no_torch():
     assert "torch" not in top_level(PACKAGE / "quant/levels.py")
 
 
-@pytest.mark.parametrize("room", ["quant", "models", "export"])
+@pytest.mark.parametrize("room", ["quant", "models", "graph", "integer", "export"])
 def test_rooms_that_know_neither_lightning_nor_hydra(room):
     for path in (PACKAGE / room).rglob("*.py"):
         assert not FRAMEWORKS & top_level(path), path

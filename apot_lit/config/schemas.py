@@ -79,6 +79,13 @@ class ReferenceQuantConfig:
 
 
 @dataclass
+class StreamConfig:
+    """How the network of integers is made."""
+
+    stream_bit: int = option(16, Integer(8, 16), "bits of what is not codes: batch norms, sums")
+
+
+@dataclass
 class EvaluateConfig:
     """Configuration of evaluate.py."""
 
@@ -86,6 +93,8 @@ class EvaluateConfig:
     model: ModelConfig | None = None
     quant: ReferenceQuantConfig = field(default_factory=ReferenceQuantConfig)
     split: str = option("test", OneOf(("train", "val", "test")), "train, val or test")
+    arithmetic: str = option("float", OneOf(("float", "integer")), "float, or integers to the end")
+    export: StreamConfig = field(default_factory=StreamConfig)
     batch_size: int = option(1000, BATCH_SIZE, "images per batch")
     data_dir: str = option(MISSING, None, "directory of MNIST's files")
     download: bool = option(False, TRUTH, "whether to download them if they are missing")

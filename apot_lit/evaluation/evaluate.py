@@ -1,9 +1,14 @@
 """Evaluation of a checkpoint, or of a network just trained, on one split."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytorch_lightning as pl
+import torch
+
 from apot_lit.data.mnist import build_datamodule
+from apot_lit.evaluation.arithmetic import integer_classifier, integer_facts, integer_text
 from apot_lit.evaluation.confusion import confusion_figure
 from apot_lit.evaluation.cost import cost_table, measure_cost
 from apot_lit.quant import clipping_thresholds
@@ -15,6 +20,7 @@ from apot_lit.training.classifier import QuantClassifier
 from apot_lit.training.testing import evaluate_split
 from apot_lit.training.trainer import build_trainer, prepare
 
+INTEGER = "integer"
 EVALUATION_FILE = "evaluation.json"
 CONFUSION_PICTURE = "confusion.png"
 
@@ -37,18 +43,27 @@ def evaluate(config: dict[str, Any]) -> dict[str, Any]:
     places = {key: config[key] for key in ("data_dir", "download")} | {"eval_batch_size": config["batch_size"]}
     trained = {**checkpoint.config, "data": {**checkpoint.config["data"], **places}}
     datamodule = build_datamodule(trained)
+    integers = None
+    if config["arithmetic"] == INTEGER:
+        integers = integer_classifier(checkpoint.network, datamodule, config["export"]["stream_bit"])
     classifier = QuantClassifier(trained, network=checkpoint.network)
     cost = measure_cost(classifier.network, (1, 1, 28, 28))  # early: nothing is compiled yet
     prepare(classifier, config["trainer"])
+    thresholds = clipping_thresholds(classifier.network)
+    if integers is not None:
+        classifier.network = integers
     trainer = build_trainer(config["trainer"], logger=False, enable_progress_bar=False, enable_checkpointing=False)
     scores = evaluate_split(trainer, classifier, datamodule, config["split"])
+    facts = None if integers is None else integer_facts(integers, _summed(trainer))
     if not trainer.is_global_zero:
         return {}
     evaluation = {
         "ckpt_path": config["ckpt_path"],
         "split": config["split"],
         **scores,
-        "clipping_thresholds": clipping_thresholds(classifier.network),
+        "arithmetic": config["arithmetic"],
+        **({} if facts is None else {"integer": facts}),
+        "clipping_thresholds": thresholds,
         "cost": cost.to_dict(),
         "config": trained,
         "versions": versions(),
@@ -59,9 +74,16 @@ def evaluate(config: dict[str, Any]) -> dict[str, Any]:
     write_json(output_dir / EVALUATION_FILE, evaluation, config["paths"]["root_dir"])
     confusion_figure(scores["confusion"]).savefig(output_dir / CONFUSION_PICTURE, dpi=150)
     _print_evaluation(evaluation)
+    if facts is not None:
+        print(integer_text(facts, evaluation["images"]), end="\n\n")
     print(cost_table(cost), end="\n\n")
     print("written:", output_dir / EVALUATION_FILE, output_dir / CONFUSION_PICTURE, sep="\n  ")
     return evaluation
+
+
+def _summed(trainer: pl.Trainer) -> Callable[[int], int]:
+    """Adds up a count over the processes that share the images."""
+    return lambda count: int(trainer.strategy.reduce(torch.tensor(float(count)), reduce_op="sum"))
 
 
 def _print_evaluation(evaluation: dict[str, Any]) -> None:

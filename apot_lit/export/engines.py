@@ -15,9 +15,9 @@ from apot_lit.errors import UserError
 from apot_lit.export.c_source import RUNTIME_FILES
 from apot_lit.export.onnx_checksum import check_checksum
 from apot_lit.export.packed import load_packed
-from apot_lit.export.shapes import Shape, infer_shapes
-from apot_lit.export.steps import INPUT, Convolution, Linear, Quantize, Step
 from apot_lit.export.verify import act_quantizers
+from apot_lit.graph.shapes import Shape, infer_shapes
+from apot_lit.graph.steps import INPUT, Convolution, Linear, Quantize, Step
 from apot_lit.quant.convert import quant_layers
 from apot_lit.quant.cpu.library import find_c_compiler
 from apot_lit.quant.quantizers import Codes

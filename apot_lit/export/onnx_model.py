@@ -11,7 +11,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from apot_lit.export.onnx_checksum import add_checksum
-from apot_lit.export.steps import (
+from apot_lit.graph.steps import (
     INPUT,
     Add,
     Affine,

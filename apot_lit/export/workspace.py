@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 
-from apot_lit.export.shapes import Shape
-from apot_lit.export.steps import INPUT, Flatten, Quantize, Step
+from apot_lit.graph.shapes import Shape
+from apot_lit.graph.steps import INPUT, Flatten, Quantize, Step
 
 _ALIGNMENT = 16
 

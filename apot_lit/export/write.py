@@ -11,13 +11,13 @@ from apot_lit.errors import UserError
 from apot_lit.evaluation.cost import cost_table, measure_cost
 from apot_lit.export.c_source import write_c
 from apot_lit.export.engines import CEngine, OnnxEngine, PackedEngine
-from apot_lit.export.graph import build_steps
 from apot_lit.export.needs import require_packages
 from apot_lit.export.onnx_model import build_onnx, float_layers
 from apot_lit.export.packed import save_packed
 from apot_lit.export.place import placing, refuse_occupied
-from apot_lit.export.steps import Step
 from apot_lit.export.verify import Engine, Verification, verify
+from apot_lit.graph.steps import Step
+from apot_lit.graph.trace import build_steps
 from apot_lit.runs.protocol import row
 from apot_lit.runs.provenance import versions
 from apot_lit.runs.result import write_json

@@ -24,16 +24,16 @@ def digits(split="test"):
 
 
 @cache
-def trained(bit, power, name="resnet10", stem="reference", width=8, steps=30, pixels=PIXELS, **options):
+def trained(bit, power, name="resnet10", stem="reference", width=8, steps=30, pixels=PIXELS, lr=0.05, **options):
     """A network after some steps on real digits, in evaluation mode."""
     torch.manual_seed(0)
     spec = QuantSpec(bit=bit, power=power, **options) if bit != 32 else QuantSpec(bit=32)
     network = quantize_model(ResNet(name, stem=stem, width=width, input=PixelInput(*pixels)), spec)
-    return fit(network, steps)
+    return fit(network, steps, lr)
 
 
-def fit(network, steps):
-    optimizer = torch.optim.SGD(network.parameters(), lr=0.05, momentum=0.9)
+def fit(network, steps, lr=0.05):
+    optimizer = torch.optim.SGD(network.parameters(), lr=lr, momentum=0.9)
     images, labels = digits("train")
     for step in range(steps):
         chosen = slice(64 * step, 64 * (step + 1))

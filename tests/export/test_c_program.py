@@ -6,7 +6,7 @@ import subprocess
 import pytest
 
 from apot_lit.export.c_source import write_c
-from apot_lit.export.graph import build_steps
+from apot_lit.graph.trace import build_steps
 from tests.export.conftest import REFERENCE_PIXELS, digits, trained
 
 SOURCES = ("network.c", "apot_runtime.c", "main.c")

@@ -9,7 +9,7 @@ import torch
 from apot_lit.data.embedded import load_idx_pair
 from apot_lit.errors import UserError
 from apot_lit.export.c_source import write_c
-from apot_lit.export.graph import build_steps
+from apot_lit.graph.trace import build_steps
 from tests.export.conftest import save_checkpoint, trained
 
 

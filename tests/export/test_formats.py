@@ -12,11 +12,11 @@ from torch import nn
 from apot_lit.errors import UserError
 from apot_lit.export.c_source import write_c
 from apot_lit.export.engines import CEngine, OnnxEngine, PackedEngine
-from apot_lit.export.graph import build_steps
 from apot_lit.export.onnx_model import build_onnx, float_layers
 from apot_lit.export.packed import save_packed
-from apot_lit.export.steps import Convolution
 from apot_lit.export.verify import verify
+from apot_lit.graph.steps import Convolution
+from apot_lit.graph.trace import build_steps
 from apot_lit.models import PixelInput, ResNet
 from apot_lit.quant import QuantSpec, quantize_model
 from tests.export.conftest import PIXELS, REFERENCE_PIXELS, digits, fit, trained

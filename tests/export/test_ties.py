@@ -10,10 +10,10 @@ from torch import nn
 from apot_lit.errors import UserError
 from apot_lit.export.c_source import write_c
 from apot_lit.export.engines import CEngine, OnnxEngine
-from apot_lit.export.graph import build_steps
 from apot_lit.export.onnx_model import build_onnx
-from apot_lit.export.steps import Quantize
 from apot_lit.export.verify import verify
+from apot_lit.graph.steps import Quantize
+from apot_lit.graph.trace import build_steps
 from apot_lit.models import PixelInput
 from apot_lit.quant import QuantSpec, quantize_model
 

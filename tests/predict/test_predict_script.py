@@ -18,9 +18,9 @@ FILES = {"checkpoint": "a.ckpt", "onnx": "a.onnx", "packed": "a.safetensors"}
 @pytest.fixture(scope="module")
 def networks(tmp_path_factory):
     """One network as checkpoint, ONNX file and packed file."""
-    from apot_lit.export.graph import build_steps
     from apot_lit.export.onnx_model import build_onnx
     from apot_lit.export.packed import save_packed
+    from apot_lit.graph.trace import build_steps
     from apot_lit.runs.trained import read_any_trained
 
     directory = tmp_path_factory.mktemp("networks")

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from apot_lit.errors import UserError
-from apot_lit.export.steps import INPUT, Convolution, Flatten, GlobalAveragePool, Linear, MaxPool, Step
+from apot_lit.graph.steps import INPUT, Convolution, Flatten, GlobalAveragePool, Linear, MaxPool, Step
 
 Shape = tuple[int, int, int]
 """Channels, height and width."""

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import fx, nn
 
 from apot_lit.errors import UserError
-from apot_lit.export.steps import (
+from apot_lit.graph.steps import (
     INPUT,
     Add,
     Affine,
@@ -203,7 +203,8 @@ class _Builder:
             return self.values[source]
         if not any(isinstance(step, Normalize) for step in self.steps):
             offset, scale = self.pixels.offset / self.pixels.multiplier, _float32(1 / (255 * self.pixels.std))
-            self.steps.append(Normalize("normalized", (INPUT,), offset, scale))
+            multiplier = None if self.pixels.step is None else self.pixels.multiplier
+            self.steps.append(Normalize("normalized", (INPUT,), offset, scale, multiplier))
         return "normalized"
 
     def _add(self, node: fx.Node, kind: Callable[..., Step], *sources: Any, **attributes: Any) -> None:

@@ -29,10 +29,17 @@ class Step:
 
 @dataclass(frozen=True)
 class Normalize(Step):
-    """Pixels to floats: ``(pixel - offset) * scale``."""
+    """Pixels to floats: ``(pixel - offset) * scale``.
+
+    Attributes:
+        offset: 255 times the mean.
+        scale: per pixel value.
+        multiplier: the q of `PixelInput`, for which ``q * offset`` is a whole number; None where there is none.
+    """
 
     offset: float
     scale: float
+    multiplier: int | None
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,104 @@
+"""A classifier that computes in integers, and what distinguishes it from the one in floats."""
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from apot_lit.data.mnist import MNISTDataModule
+from apot_lit.graph.steps import Add, Step
+from apot_lit.integer.conversion import to_integers
+from apot_lit.integer.executor import Executor
+from apot_lit.integer.network import IntegerNetwork, Rescale
+from apot_lit.integer.widths import Width, bit_widths
+from apot_lit.runs.text import counted, text_table
+
+CALIBRATION_IMAGES = 1000
+
+
+class IntegerClassifier(nn.Module):
+    """Classifies by a network of integers, and counts how often the float network would have said something else.
+
+    Args:
+        network: the integers.
+        floats: the network that they come from.
+
+    Attributes:
+        differing: images of which the two predict different classes, so far.
+        saturated: by name of the value, how often it left the stream, so far.
+
+    Shape:
+        uint8 pixels ``[N, C, H, W]`` to logits ``[N, classes]``: float64, which holds the integers in their order.
+    """
+
+    def __init__(self, network: IntegerNetwork, floats: nn.Module) -> None:
+        super().__init__()
+        self.integers = network
+        self.floats = floats
+        self.differing = 0
+        self.saturated: Counter[str] = Counter()
+        self._executor: Executor | None = None
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Returns the logits of the integers, times what 1 in them stands for."""
+        if self._executor is None or self._executor.device != images.device:
+            self._executor = Executor(self.integers, images.device, self._watch)
+        logits = self._executor(images).double() * self.integers.logit_scale
+        self.differing += int((self.floats(images).argmax(1) != logits.argmax(1)).sum())
+        return logits
+
+    def _watch(self, step: Step, value: Tensor) -> None:
+        if isinstance(step, Rescale | Add):
+            within = value.clamp(-self.integers.largest - 1, self.integers.largest)
+            self.saturated[step.output] += int((value != within).sum())
+
+
+def integer_classifier(floats: nn.Module, datamodule: MNISTDataModule, stream_bit: int) -> IntegerClassifier:
+    """Converts a trained network, with the first 1,000 of its training images to choose the stream by.
+
+    Raises:
+        UserError: naming a layer that can't be integers.
+    """
+    batches, count = [], 0
+    for images, _ in datamodule.eval_loader("train", shared=False):
+        batches.append(images)
+        count += len(images)
+        if count >= CALIBRATION_IMAGES:
+            break
+    images = torch.cat(batches)[:CALIBRATION_IMAGES]
+    return IntegerClassifier(to_integers(floats.eval(), images, stream_bit), floats)
+
+
+def integer_facts(classifier: IntegerClassifier, total: Callable[[int], int]) -> dict[str, Any]:
+    """What an evaluation says of its integers, as plain containers for JSON.
+
+    Args:
+        classifier: after the evaluation.
+        total: adds up a count over processes.
+    """
+    network = classifier.integers
+    return {
+        "stream_bit": network.stream_bit,
+        "fraction": network.fraction,
+        "logit_scale": network.logit_scale,
+        "differing_predictions": total(classifier.differing),
+        "saturated": {name: total(count) for name, count in classifier.saturated.items()},
+        "widths": [asdict(width) for width in bit_widths(network)],
+    }
+
+
+def integer_text(facts: dict[str, Any], images: int) -> str:
+    """The same for the terminal."""
+    rows = [["-" if cell is None else str(cell) for cell in width.values()] for width in facts["widths"]]
+    headers = [name.replace("_", " ") for name in Width.__dataclass_fields__]
+    most = {name: count for name, count in facts["saturated"].items() if count}
+    saturated = ", ".join(f"{name} {count:,}" for name, count in most.items()) or "none"
+    return (
+        f"integers: stream of {facts['stream_bit']} bits, {facts['fraction']} of them fractional; another prediction "
+        f"than in floats for {facts['differing_predictions']:,} of {counted(images, 'image')}\n"
+        f"values that left the stream: {saturated}\n\n"
+        f"{text_table(rows, headers)}"
+    )

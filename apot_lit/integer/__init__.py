@@ -1,0 +1,7 @@
+"""A trained network as a network of integers, every bit of it defined: conversion and a reference executor."""
+
+from apot_lit.integer.conversion import to_integers
+from apot_lit.integer.executor import Executor
+from apot_lit.integer.network import IntegerNetwork
+
+__all__ = ["Executor", "IntegerNetwork", "to_integers"]

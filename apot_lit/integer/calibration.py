@@ -1,0 +1,72 @@
+"""How many fractional bits the stream may have, by images that the network was trained with."""
+
+import math
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from apot_lit.errors import UserError
+from apot_lit.graph.steps import Add, Relu, Step
+from apot_lit.integer.executor import Executor
+from apot_lit.integer.network import IntegerNetwork, Rescale, Threshold
+
+MAX_FRACTION = 15
+_TRIAL_FRACTION, _TRIAL_BIT, _BATCH = 8, 32, 500
+
+
+def choose_fraction(convert: Callable[[int, int], IntegerNetwork], images: Tensor, stream_bit: int) -> int:
+    """The largest number of fractional bits with which no value that matters is saturated on some images.
+
+    A value matters up to the last threshold where quantisers alone read it, and above zero where ReLU or quantisers
+    alone do. Values are measured on a stream of 32 bits, which none of them leaves.
+
+    Args:
+        convert: makes the network for a number of fractional bits and of bits of the stream, thresholds not folded.
+        images: uint8 ``[N, C, H, W]``.
+        stream_bit: bits of the stream.
+
+    Raises:
+        UserError: where even whole numbers saturate.
+    """
+    wide = convert(_TRIAL_FRACTION, _TRIAL_BIT)
+    largest = largest_values(wide, images)
+    most = max(largest.values(), default=0)
+    fraction = min(MAX_FRACTION, math.floor(math.log2((2 ** (stream_bit - 1) - 1) * 2**_TRIAL_FRACTION / max(most, 1))))
+    if fraction < 0:
+        step = next(step for step in wide.steps if largest.get(step.output) == most)
+        where = f"layer {step.layer}" if isinstance(step, Rescale) else f"sum {step.output}"
+        raise UserError(
+            f"{where}: reaches {most / 2**_TRIAL_FRACTION:.4g}, which a stream of {stream_bit} bits can't hold; "
+            "more bits would (stream_bit up to 16)"
+        )
+    return fraction
+
+
+def largest_values(network: IntegerNetwork, images: Tensor) -> dict[str, int]:
+    """By name of what goes onto the stream, the largest magnitude that matters; see `choose_fraction`."""
+    found: dict[str, int] = {}
+    readers: dict[str, list[Step]] = {}
+    for step in network.steps:
+        for name in step.inputs:
+            readers.setdefault(name, []).append(step)
+
+    def watch(step: Step, value: Tensor) -> None:
+        if isinstance(step, Rescale | Add):
+            reach = _reach(value, readers[step.output])
+            found[step.output] = max(found.get(step.output, 0), reach)
+
+    executor = Executor(network, images.device, watch)
+    with torch.no_grad():
+        for batch in images.split(_BATCH):
+            executor(batch)
+    return found
+
+
+def _reach(value: Tensor, readers: list[Step]) -> int:
+    most = max(0, int(value.max()))
+    if all(isinstance(step, Threshold) for step in readers):
+        return min(most, max(int(step.thresholds[-1]) for step in readers if isinstance(step, Threshold)))
+    if all(isinstance(step, Relu | Threshold) for step in readers):
+        return most
+    return max(most, -int(value.min()))

@@ -1,0 +1,90 @@
+"""How many bits the values of a network of integers take."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from apot_lit.graph.steps import INPUT, Step
+from apot_lit.integer.fixed_point import Range, check_logits, check_product, sum_range
+from apot_lit.integer.network import (
+    Accumulate,
+    ChannelThreshold,
+    Head,
+    IntegerNetwork,
+    Rescale,
+    SumPositions,
+    Threshold,
+)
+
+
+@dataclass(frozen=True)
+class Width:
+    """Bits of the values around one layer, signs included; None where there is no such value.
+
+    Attributes:
+        layer: its name.
+        input: of pixels or codes, unsigned; of the last layer that of the sums it reads, signed.
+        weight: of the largest weight code.
+        accumulator: of any sum that inputs in their range can give.
+        product: of accumulator times multiplier plus bias; None where thresholds take its place.
+        multiplications: per output: one for the batch norm, none with thresholds on the accumulator.
+        thresholds: comparisons that make a code of an output, one set per channel if they are on the accumulator.
+    """
+
+    layer: str
+    input: int
+    weight: int
+    accumulator: int
+    product: int | None
+    multiplications: int
+    thresholds: int | None
+
+
+def bit_widths(network: IntegerNetwork) -> list[Width]:
+    """The widths of each layer, in the order of computation; those of sums and products are proved, not measured."""
+    readers: dict[str, list[Step]] = {}
+    for step in network.steps:
+        for name in step.inputs:
+            readers.setdefault(name, []).append(step)
+    found, positions = [], 1
+    for step in network.steps:
+        if isinstance(step, Accumulate):
+            (reader,) = readers[step.output]
+            sums = accumulator_range(step)
+            product = check_product(reader, sums) if isinstance(reader, Rescale) else None
+            compared = next((r for r in (reader, *readers[reader.output]) if _is_threshold(r)), None)
+            count = None if compared is None else len(compared.codes) - 1  # type: ignore[attr-defined]
+            reach = max(-int(sums[0].min()), int(sums[1].max()))
+            is_rescaled = int(isinstance(reader, Rescale))
+            found.append(
+                Width(
+                    step.layer,
+                    step.largest.bit_length(),
+                    _bits(step.weight),
+                    reach.bit_length() + 1,
+                    product,
+                    is_rescaled,
+                    count,
+                )
+            )
+        elif isinstance(step, Head):
+            reach = (network.largest + 1) * positions
+            width = check_logits(step, reach)
+            found.append(Width(step.layer, reach.bit_length(), _bits(step.weight), width, None, 0, None))
+        elif isinstance(step, SumPositions):
+            positions = step.positions
+    return found
+
+
+def accumulator_range(step: Accumulate) -> Range:
+    """Range of the sums of each output channel."""
+    assert step.inputs[0] == INPUT or step.offset == 0
+    return sum_range(step.weight, min(0, -step.offset), step.multiplier * step.largest - step.offset)
+
+
+def _is_threshold(step: Step) -> bool:
+    return isinstance(step, Threshold | ChannelThreshold)
+
+
+def _bits(weight: np.ndarray) -> int:
+    return int(np.abs(weight.astype(np.int64)).max(initial=0)).bit_length() + 1

@@ -1,0 +1,163 @@
+"""The reference executor against loops over Python's integers."""
+
+import numpy as np
+import pytest
+import torch
+
+from apot_lit.graph.steps import Add, Flatten, MaxPool, Relu
+from apot_lit.integer import Executor, IntegerNetwork
+from apot_lit.integer.network import Accumulate, ChannelThreshold, Head, Rescale, SumPositions, Threshold
+from apot_lit.quant.levels import level_set
+
+LEVELS = level_set("apot", 3)
+
+
+def loops(network, image):
+    """Values of one image ``[C][H][W]`` by name, with Python's integers alone."""
+    top = 2 ** (network.stream_bit - 1)
+    values = {"pixels": image.astype(object)}
+
+    def saturate(x):
+        return max(-top, min(top - 1, x))
+
+    for step in network.steps:
+        x = values[step.inputs[0]]
+        if isinstance(step, Accumulate):
+            y = convolve(x, step)
+        elif isinstance(step, Rescale):
+            y = np.array(x, copy=True)
+            for c in range(len(x)):
+                m, b, s = (int(array[c]) for array in (step.multiplier, step.bias, step.shift))
+                y[c] = np.vectorize(lambda v, m=m, b=b, s=s: saturate((v * m + b) >> s), otypes=[object])(x[c])
+        elif isinstance(step, Threshold):
+            count = np.vectorize(lambda v, t=step.thresholds: sum(k <= v for k in t.tolist()))(x)
+            y = np.vectorize(lambda n, codes=step.codes: codes[n], otypes=[object])(count)
+        elif isinstance(step, ChannelThreshold):
+            y = np.array(x, copy=True)
+            for c, i, j in np.ndindex(x.shape):
+                y[c, i, j] = step.codes[sum(t <= int(step.sign[c]) * x[c, i, j] for t in step.thresholds[c].tolist())]
+        elif isinstance(step, Relu):
+            y = np.vectorize(lambda v: max(v, 0), otypes=[object])(x)
+        elif isinstance(step, Add):
+            y = np.vectorize(lambda a, b: saturate(a + b), otypes=[object])(x, values[step.inputs[1]])
+        elif isinstance(step, MaxPool):
+            y = pool(x, step)
+        elif isinstance(step, SumPositions):
+            y = x.sum((1, 2)).reshape(-1, 1, 1)
+        elif isinstance(step, Flatten):
+            y = x.reshape(-1)
+        else:
+            y = step.weight.astype(object) @ x + step.bias.astype(object)
+        values[step.output] = y
+    return values
+
+
+def window_counts(x, size, stride, padding, dilation=(1, 1)):
+    reach = [dilation[k] * (size[k] - 1) + 1 for k in (0, 1)]
+    return [(x.shape[k + 1] + 2 * padding[k] - reach[k]) // stride[k] + 1 for k in (0, 1)]
+
+
+def windows(x, size, stride, padding, dilation=(1, 1)):
+    """Every window of a map with the places in it that lie on the map."""
+    for i, j in np.ndindex(*window_counts(x, size, stride, padding, dilation)):
+        places = []
+        for u, v in np.ndindex(*size):
+            row, column = i * stride[0] - padding[0] + u * dilation[0], j * stride[1] - padding[1] + v * dilation[1]
+            if 0 <= row < x.shape[1] and 0 <= column < x.shape[2]:
+                places.append((u, v, row, column))
+        yield i, j, places
+
+
+def convolve(x, step):
+    outputs, per_group, *size = step.weight.shape
+    geometry = (x, size, step.stride, step.padding, step.dilation)
+    y = np.zeros((outputs, *window_counts(*geometry)), object)
+    for i, j, places in windows(*geometry):
+        for o in range(outputs):
+            first = o // (outputs // step.groups) * per_group
+            y[o, i, j] = sum(
+                int(step.weight[o, c, u, v]) * (step.multiplier * x[first + c, row, column] - step.offset)
+                for c in range(per_group)
+                for u, v, row, column in places
+            )
+    return y
+
+
+def pool(x, step):
+    geometry = (x, step.kernel, step.stride, step.padding)
+    y = np.zeros((len(x), *window_counts(*geometry)), object)
+    for i, j, places in windows(*geometry):
+        for c in range(len(x)):
+            y[c, i, j] = max(x[c, row, column] for *_, row, column in places)
+    return y
+
+
+def network(seed, channels, stream_bit, multiplier, offset):
+    """Random steps of every kind, some of which saturate."""
+    g = np.random.default_rng(seed)
+
+    def weights(*shape):
+        return g.integers(-127, 128, shape).astype(np.int8)
+
+    def rescale(name, source, count, size):
+        m, s = g.integers(-32767, 32768, count).astype(np.int32), g.integers(8, 12, count).astype(np.int32)
+        m[0] = 0
+        return Rescale(name, (source,), m, g.integers(-size, size, count), s, name)
+
+    thresholds = np.sort(g.integers(1, 100, (7,))).astype(np.int32)
+    per_channel = np.sort(g.integers(-9999, 9999, (4, 7)), 1)
+    signs = np.array([1, -1, 1, -1], np.int32)
+    steps = [
+        Accumulate(
+            "a", ("pixels",), weights(4, channels, 3, 2), multiplier, offset, 255, (2, 1), (1, 1), (1, 1), 1, None, "a"
+        ),
+        rescale("b", "a", 4, 10**7),
+        MaxPool("c", ("b",), (3, 3), (2, 2), (1, 1)),
+        Relu("d", ("c",)),
+        Threshold("e", ("d",), thresholds, LEVELS.codes, LEVELS, "f"),
+        Accumulate("f", ("e",), weights(4, 2, 3, 3), 1, 0, 10, (1, 1), (2, 2), (2, 2), 2, LEVELS, "f"),
+        ChannelThreshold("g", ("f",), per_channel, signs, LEVELS.codes, LEVELS, "h"),
+        Accumulate("h", ("g",), weights(4, 4, 1, 1), 1, 0, 10, (1, 1), (0, 0), (1, 1), 1, LEVELS, "h"),
+        rescale("i", "h", 4, 10**4),
+        Add("j", ("i", "d")),
+        SumPositions("k", ("j",), 12),
+        Flatten("l", ("k",)),
+        Head("m", ("l",), weights(3, 4), g.integers(-1000, 1000, 3), "m"),
+    ]
+    return IntegerNetwork(steps, stream_bit, 4, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("channels", "size", "stream_bit", "pixels"),
+    [(1, (7, 6), 16, (1, 33)), (3, (5, 5), 8, (1, 0)), (2, (8, 9), 12, (200, 6681))],
+)
+def test_every_value_is_that_of_loops(channels, size, stream_bit, pixels):
+    steps = network(channels, channels, stream_bit, *pixels)
+    images = np.random.default_rng(1).integers(0, 256, (3, channels, *size)).astype(np.uint8)
+    seen = {}
+
+    def watch(step, value):
+        top = steps.largest
+        clamped = value.clamp(-top - 1, top) if isinstance(step, Rescale | Add) else value
+        seen[step.output] = clamped.numpy()
+
+    logits = Executor(steps, watch=watch)(torch.from_numpy(images))
+    saturated = False
+    for k, image in enumerate(images):
+        expected = loops(steps, image)
+        for name, values in seen.items():
+            assert values[k].tolist() == expected[name].tolist(), name
+        assert logits[k].tolist() == expected["m"].tolist()
+        saturated |= steps.largest in expected["b"].flatten().tolist()
+    assert saturated
+
+
+def test_values_do_not_depend_on_batch_autocast_or_memory_format():
+    steps = network(0, 3, 16, 1, 33)
+    images = torch.randint(0, 256, (9, 3, 8, 8), dtype=torch.uint8)
+    executor = Executor(steps)
+    expected = torch.cat([executor(image[None]) for image in images])
+    assert torch.equal(executor(images), expected)
+    assert torch.equal(executor(images.contiguous(memory_format=torch.channels_last)), expected)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(executor(images), expected)
