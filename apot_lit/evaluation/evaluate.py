@@ -8,6 +8,7 @@ import pytorch_lightning as pl
 import torch
 
 from apot_lit.data.mnist import build_datamodule
+from apot_lit.data.sample import training_sample
 from apot_lit.evaluation.arithmetic import integer_classifier, integer_facts, integer_text
 from apot_lit.evaluation.confusion import confusion_figure
 from apot_lit.evaluation.cost import cost_table, measure_cost
@@ -45,7 +46,9 @@ def evaluate(config: dict[str, Any]) -> dict[str, Any]:
     datamodule = build_datamodule(trained)
     integers = None
     if config["arithmetic"] == INTEGER:
-        integers = integer_classifier(checkpoint.network, datamodule, config["export"]["stream_bit"])
+        integers = integer_classifier(
+            checkpoint.network, training_sample(trained["data"]), config["export"]["stream_bit"]
+        )
     classifier = QuantClassifier(trained, network=checkpoint.network)
     cost = measure_cost(classifier.network, (1, 1, 28, 28))  # early: nothing is compiled yet
     prepare(classifier, config["trainer"])

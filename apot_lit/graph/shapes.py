@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from apot_lit.errors import UserError
-from apot_lit.graph.steps import INPUT, Convolution, Flatten, GlobalAveragePool, Linear, MaxPool, Step
+from apot_lit.graph.steps import INPUT, AnyConvolution, AnyLinear, Flatten, MaxPool, OverPositions, Step
 
 Shape = tuple[int, int, int]
 """Channels, height and width."""
@@ -18,7 +18,7 @@ def infer_shapes(steps: Sequence[Step], input_shape: Shape) -> dict[str, Shape]:
     shapes = {INPUT: input_shape}
     for step in steps:
         channels, height, width = shapes[step.inputs[0]]
-        if isinstance(step, Convolution):
+        if isinstance(step, AnyConvolution):
             outputs, inputs, *kernel = step.weight.shape
             if inputs * step.groups != channels:
                 raise UserError(f"layer {step.layer}: reads {inputs * step.groups} channels, gets {channels}")
@@ -27,11 +27,11 @@ def infer_shapes(steps: Sequence[Step], input_shape: Shape) -> dict[str, Shape]:
             shapes[step.output] = outputs, rows, columns
         elif isinstance(step, MaxPool):
             shapes[step.output] = channels, *_slide((height, width), step.kernel, step.stride, step.padding)
-        elif isinstance(step, GlobalAveragePool):
+        elif isinstance(step, OverPositions):
             shapes[step.output] = channels, 1, 1
         elif isinstance(step, Flatten):
             shapes[step.output] = channels * height * width, 1, 1
-        elif isinstance(step, Linear):
+        elif isinstance(step, AnyLinear):
             if step.weight.shape[1] != channels * height * width:
                 raise UserError(
                     f"layer {step.layer}: reads {step.weight.shape[1]} values, gets {channels * height * width}"

@@ -62,24 +62,16 @@ class Quantize(Step):
 
 
 @dataclass(frozen=True)
-class Convolution(Step):
-    """``scale * conv(input - zero_point, weight) + bias``.
+class AnyConvolution(Step):
+    """What convolutions over floats and over integers share.
 
     Attributes:
         weight: int8 codes, or float32 weights of a layer in full precision, ``[O, I / groups, H, W]``.
-        integer: whether the input is codes or pixels, so that the convolution is one of integers.
-        zero_point: what the input's padding is, and what is subtracted from it.
-        scale: None for 1.
-        bias: per output channel, or None.
         levels: level set of the weights' magnitudes, None for weights of the first or last layer or float ones.
         layer: name of the layer.
     """
 
     weight: Codes | Floats
-    integer: bool
-    zero_point: int
-    scale: float | None
-    bias: Floats | None
     stride: tuple[int, int]
     padding: tuple[int, int]
     dilation: tuple[int, int]
@@ -89,13 +81,41 @@ class Convolution(Step):
 
 
 @dataclass(frozen=True)
-class Linear(Step):
-    """``scale * (input @ weight.T) + bias``, input in floats; attributes as `Convolution`."""
+class Convolution(AnyConvolution):
+    """``scale * conv(input - zero_point, weight) + bias``.
 
-    weight: Codes | Floats
+    Attributes:
+        integer: whether the input is codes or pixels, so that the convolution is one of integers.
+        zero_point: what the input's padding is, and what is subtracted from it.
+        scale: None for 1.
+        bias: per output channel, or None.
+    """
+
+    integer: bool
+    zero_point: int
     scale: float | None
     bias: Floats | None
+
+
+@dataclass(frozen=True)
+class AnyLinear(Step):
+    """What linear layers over floats and over integers share.
+
+    Attributes:
+        weight: int8 codes, or float32 weights of a layer in full precision, ``[O, I]``.
+        layer: name of the layer.
+    """
+
+    weight: Codes | Floats
     layer: str
+
+
+@dataclass(frozen=True)
+class Linear(AnyLinear):
+    """``scale * (input @ weight.T) + bias``, input in floats; attributes as `Convolution`."""
+
+    scale: float | None
+    bias: Floats | None
 
 
 @dataclass(frozen=True)
@@ -126,7 +146,12 @@ class MaxPool(Step):
 
 
 @dataclass(frozen=True)
-class GlobalAveragePool(Step):
+class OverPositions(Step):
+    """One value for height and width."""
+
+
+@dataclass(frozen=True)
+class GlobalAveragePool(OverPositions):
     """Mean over height and width."""
 
 

@@ -155,16 +155,16 @@ class _Builder:
                 node.name,
                 (value,),
                 weight,
-                integer,
-                zero_point,
-                _product(act_scale, weight_scale),
-                _array(module.bias),
                 _pair(module.stride),
                 _pair(module.padding),
                 _pair(module.dilation),
                 module.groups,
                 _levels(module),
                 layer,
+                integer,
+                zero_point,
+                _product(act_scale, weight_scale),
+                _array(module.bias),
             )
         )
 

@@ -71,7 +71,7 @@ class _Converter:
     """Converts steps for one choice of the stream."""
 
     def __init__(self, steps: Sequence[Step], shape: Shape, fraction: int, stream_bit: int, fold: bool) -> None:
-        self.floats = steps
+        self.floats, self.input_shape = steps, shape
         self.shapes = infer_shapes(steps, shape)
         self.fraction, self.stream_bit, self.fold = fraction, stream_bit, fold
         self.limit = 2 ** (stream_bit - 1)
@@ -101,7 +101,7 @@ class _Converter:
                 self._on_stream(step)
         if not isinstance(self.steps[-1], Head):
             raise UserError("the network: must end with a linear layer to become integers")
-        return IntegerNetwork(_needed(self.steps), self.stream_bit, self.fraction, self.logit_scale)
+        return IntegerNetwork(_needed(self.steps), self.input_shape, self.stream_bit, self.fraction, self.logit_scale)
 
     def _readers(self, name: str) -> list[Step]:
         return [step for step in self.floats if name in step.inputs]
@@ -112,7 +112,7 @@ class _Converter:
         name = f"{step.output}_sums"
         geometry = (step.stride, step.padding, step.dilation, step.groups)
         self.steps.append(
-            Accumulate(name, (source,), weight, multiplier, offset, largest, *geometry, step.levels, step.layer)
+            Accumulate(name, (source,), weight, *geometry, step.levels, step.layer, multiplier, offset, largest)
         )
         self.sums[name] = sum_range(weight, min(0, -offset), multiplier * largest - offset)
         check_accumulator(self.sums[name], step.layer)
@@ -204,7 +204,7 @@ class _Converter:
         self.logit_scale = step.scale / (2.0**self.fraction * self.positions.get(source, 1))
         bias = np.zeros(len(step.weight)) if step.bias is None else step.bias.astype(np.float64)
         integers = np.array([round(value / self.logit_scale) for value in bias.tolist()], dtype=np.int64)
-        head = Head(step.output, step.inputs, weight, integers, step.layer)
+        head = Head(step.output, step.inputs, weight, step.layer, integers)
         check_logits(head, self.limit * self.positions.get(source, 1))
         self.steps.append(head)
 

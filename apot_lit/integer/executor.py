@@ -1,6 +1,7 @@
 """What a network of integers computes, in torch: the reference that every export format is held to."""
 
 from collections.abc import Callable
+from copy import copy
 from typing import Any
 
 import torch
@@ -55,6 +56,18 @@ class Executor:
                     if self.last_use[name] == step.output:
                         values.pop(name, None)
         return values[self.network.steps[-1].output]
+
+    def codes(self, pixels: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """The logits, and by name of the layer the codes that it reads, uint8 ``[N, C, H, W]``."""
+        found: dict[str, Tensor] = {}
+
+        def watch(step: Step, value: Tensor) -> None:
+            if isinstance(step, Threshold | ChannelThreshold):
+                found[step.layer] = value.to(torch.uint8)
+
+        watching = copy(self)
+        watching.watch = watch
+        return watching(pixels), found
 
     def _constants(self, step: Step) -> dict[str, Tensor]:
         """The arrays of a step as tensors, of a shape that fits its input."""

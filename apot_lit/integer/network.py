@@ -16,7 +16,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from apot_lit.graph.steps import Codes, Step
+from apot_lit.graph.shapes import Shape
+from apot_lit.graph.steps import AnyConvolution, AnyLinear, Codes, OverPositions, Step
 from apot_lit.quant.levels import LevelSet
 
 Int32 = npt.NDArray[np.int32]
@@ -24,28 +25,20 @@ Int64 = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
-class Accumulate(Step):
+class Accumulate(AnyConvolution):
     """Convolution over integers, ``conv(multiplier * input - offset, weight)``, zero padding of the difference.
 
     Attributes:
-        weight: codes ``[O, I / groups, H, W]``.
+        weight: int8 codes.
         multiplier: 1 for codes; of pixels q of `PixelInput`.
         offset: 0 for codes; of pixels r of `PixelInput`.
         largest: the largest input, before multiplier and offset.
-        levels: level set of the weights' magnitudes, None for those of the first layer.
-        layer: name of the layer.
     """
 
     weight: Codes
     multiplier: int
     offset: int
     largest: int
-    stride: tuple[int, int]
-    padding: tuple[int, int]
-    dilation: tuple[int, int]
-    groups: int
-    levels: LevelSet | None
-    layer: str
 
 
 @dataclass(frozen=True)
@@ -104,7 +97,7 @@ class ChannelThreshold(Step):
 
 
 @dataclass(frozen=True)
-class SumPositions(Step):
+class SumPositions(OverPositions):
     """Sum over height and width; the division into a mean is within the head.
 
     Attributes:
@@ -115,18 +108,16 @@ class SumPositions(Step):
 
 
 @dataclass(frozen=True)
-class Head(Step):
+class Head(AnyLinear):
     """Logits, ``weight @ input + bias``.
 
     Attributes:
-        weight: codes ``[O, I]``.
+        weight: int8 codes.
         bias: ``[O]``.
-        layer: name of the layer.
     """
 
     weight: Codes
     bias: Int64
-    layer: str
 
 
 @dataclass(frozen=True)
@@ -136,12 +127,14 @@ class IntegerNetwork:
     Attributes:
         steps: in an order in which they can be computed. Beside the classes of this module these are `Relu`, `Add`
             (saturating), `MaxPool` and `Flatten` of `apot_lit.graph.steps`, on the stream.
+        input_shape: channels, height and width of an image.
         stream_bit: bits of the stream, 8 to 16.
         fraction: how many of them are fractional bits, f: a value v stands for ``v / 2^f``.
         logit_scale: what 1 in the logits stands for. The class needs no float: it is that of the first largest logit.
     """
 
     steps: Sequence[Step]
+    input_shape: Shape
     stream_bit: int
     fraction: int
     logit_scale: float

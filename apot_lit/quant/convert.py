@@ -144,3 +144,12 @@ def _replace(model: nn.Module, substitute: Callable[[nn.Module], nn.Module]) -> 
         return done[module]
 
     return visit(model)
+
+
+def act_quantizers(network: nn.Module) -> dict[str, ActivationQuantizer]:
+    """The quantisers of activations by the name of the layer whose input they quantise."""
+    return {
+        name: layer.act_quantizer
+        for name, layer in quant_layers(network)
+        if isinstance(layer.act_quantizer, ActivationQuantizer)
+    }

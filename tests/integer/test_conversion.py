@@ -8,12 +8,12 @@ from torchvision.models import resnet18
 from torchvision.models.resnet import BasicBlock, Bottleneck, ResNet
 
 from apot_lit.errors import UserError
-from apot_lit.export.verify import act_quantizers
 from apot_lit.integer import Executor, to_integers
 from apot_lit.integer.network import ChannelThreshold, Rescale, Threshold
 from apot_lit.integer.widths import bit_widths
 from apot_lit.models import PixelInput
 from apot_lit.quant import QuantSpec, quantize_model
+from apot_lit.quant.convert import act_quantizers
 from apot_lit.quant.quantizers import Codes
 from apot_lit.runs.trained import read_any_trained
 from tests.conftest import ROOT

@@ -92,7 +92,7 @@ def pool(x, step):
     return y
 
 
-def network(seed, channels, stream_bit, multiplier, offset):
+def network(seed, channels, size, stream_bit, multiplier, offset):
     """Random steps of every kind, some of which saturate."""
     g = np.random.default_rng(seed)
 
@@ -109,22 +109,22 @@ def network(seed, channels, stream_bit, multiplier, offset):
     signs = np.array([1, -1, 1, -1], np.int32)
     steps = [
         Accumulate(
-            "a", ("pixels",), weights(4, channels, 3, 2), multiplier, offset, 255, (2, 1), (1, 1), (1, 1), 1, None, "a"
+            "a", ("pixels",), weights(4, channels, 3, 2), (2, 1), (1, 1), (1, 1), 1, None, "a", multiplier, offset, 255
         ),
         rescale("b", "a", 4, 10**7),
         MaxPool("c", ("b",), (3, 3), (2, 2), (1, 1)),
         Relu("d", ("c",)),
         Threshold("e", ("d",), thresholds, LEVELS.codes, LEVELS, "f"),
-        Accumulate("f", ("e",), weights(4, 2, 3, 3), 1, 0, 10, (1, 1), (2, 2), (2, 2), 2, LEVELS, "f"),
+        Accumulate("f", ("e",), weights(4, 2, 3, 3), (1, 1), (2, 2), (2, 2), 2, LEVELS, "f", 1, 0, 10),
         ChannelThreshold("g", ("f",), per_channel, signs, LEVELS.codes, LEVELS, "h"),
-        Accumulate("h", ("g",), weights(4, 4, 1, 1), 1, 0, 10, (1, 1), (0, 0), (1, 1), 1, LEVELS, "h"),
+        Accumulate("h", ("g",), weights(4, 4, 1, 1), (1, 1), (0, 0), (1, 1), 1, LEVELS, "h", 1, 0, 10),
         rescale("i", "h", 4, 10**4),
         Add("j", ("i", "d")),
         SumPositions("k", ("j",), 12),
         Flatten("l", ("k",)),
-        Head("m", ("l",), weights(3, 4), g.integers(-1000, 1000, 3), "m"),
+        Head("m", ("l",), weights(3, 4), "m", g.integers(-1000, 1000, 3)),
     ]
-    return IntegerNetwork(steps, stream_bit, 4, 1.0)
+    return IntegerNetwork(steps, (channels, *size), stream_bit, 4, 1.0)
 
 
 @pytest.mark.parametrize(
@@ -132,7 +132,7 @@ def network(seed, channels, stream_bit, multiplier, offset):
     [(1, (7, 6), 16, (1, 33)), (3, (5, 5), 8, (1, 0)), (2, (8, 9), 12, (200, 6681))],
 )
 def test_every_value_is_that_of_loops(channels, size, stream_bit, pixels):
-    steps = network(channels, channels, stream_bit, *pixels)
+    steps = network(channels, channels, size, stream_bit, *pixels)
     images = np.random.default_rng(1).integers(0, 256, (3, channels, *size)).astype(np.uint8)
     seen = {}
 
@@ -153,7 +153,7 @@ def test_every_value_is_that_of_loops(channels, size, stream_bit, pixels):
 
 
 def test_values_do_not_depend_on_batch_autocast_or_memory_format():
-    steps = network(0, 3, 16, 1, 33)
+    steps = network(0, 3, (8, 8), 16, 1, 33)
     images = torch.randint(0, 256, (9, 3, 8, 8), dtype=torch.uint8)
     executor = Executor(steps)
     expected = torch.cat([executor(image[None]) for image in images])

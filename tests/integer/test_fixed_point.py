@@ -115,7 +115,7 @@ def test_widths_are_refused_where_nothing_holds_them():
     assert check_product(step, (np.array([0]), np.array([1]))) == 64
     with pytest.raises(UserError, match="layer b: its batch norm needs 65 bits"):
         check_product(step, (np.array([0]), np.array([2**48])))
-    head = Head("y", ("x",), np.array([[100, -100]], np.int8), np.array([7]), "c")
+    head = Head("y", ("x",), np.array([[100, -100]], np.int8), "c", np.array([7]))
     assert check_logits(head, 2**15) == (200 * 2**15 + 7).bit_length() + 1
     with pytest.raises(UserError, match="layer c: logits need"):
         check_logits(head, 2**47)

@@ -1,0 +1,69 @@
+"""Runs networks in torch: trained ones and packed ones."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from apot_lit.export.packed import load_packed
+from apot_lit.quant.convert import act_quantizers, quant_layers
+from apot_lit.quant.quantizers import Codes
+
+Array = npt.NDArray[Any]
+
+
+class TorchEngine:
+    """Runs a network in torch.
+
+    Args:
+        network: takes uint8 pixels; in evaluation mode.
+    """
+
+    def __init__(self, network: nn.Module) -> None:
+        self.network = network
+
+    def weights(self) -> Mapping[str, Array]:
+        """See `Engine`."""
+        with torch.no_grad():
+            layers = dict(quant_layers(self.network))
+            return {name: layer.weight_quantizer(layer.weight).values.numpy() for name, layer in layers.items()}
+
+    def logits(self, pixels: Array) -> Array:
+        """See `Engine`."""
+        with torch.no_grad():
+            logits: Tensor = self.network(torch.from_numpy(pixels))
+        return logits.numpy()
+
+    def codes(self, pixels: Array) -> tuple[Array, Mapping[str, Array]]:
+        """See `Engine`."""
+        found: dict[str, Array] = {}
+
+        def hook_of(layer: str) -> Any:
+            def hook(_module: nn.Module, _inputs: Any, output: Codes) -> None:
+                found[layer] = output.values.numpy().astype(np.uint8)
+
+            return hook
+
+        hooks = [
+            quantizer.register_forward_hook(hook_of(layer)) for layer, quantizer in act_quantizers(self.network).items()
+        ]
+        logits = self.logits(pixels)
+        for hook in hooks:
+            hook.remove()
+        return logits, found
+
+
+class PackedEngine(TorchEngine):
+    """Runs a packed file in torch.
+
+    Args:
+        path: the file.
+        network: a network of the same shape to fill, if it is not one of `apot_lit.models`.
+    """
+
+    def __init__(self, path: Path, network: nn.Module | None = None) -> None:
+        super().__init__(load_packed(path, network))
