@@ -26,7 +26,7 @@ EXAMPLES = {
                  "ckpt_path=outputs/train/<run>/checkpoints/best.ckpt split=val",
                  "ckpt_path=reference.pth model=resnet18 quant.bit=5"),
     "export": ("ckpt_path=outputs/train/<run>/checkpoints/best.ckpt format=onnx",
-               "ckpt_path=outputs/train/<run>/checkpoints/best.ckpt format=header output=c",
+               "ckpt_path=outputs/train/<run>/checkpoints/best.ckpt format=c output=c",
                "ckpt_path=outputs/train/<run>/checkpoints/best.ckpt format=verify output=n.onnx"),
     "predict": ("ckpt_path=outputs/train/<run>/checkpoints/best.ckpt images=photo.jpg",
                 "ckpt_path=network.onnx images=scans invert=true",

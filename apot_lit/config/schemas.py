@@ -82,7 +82,9 @@ class ReferenceQuantConfig:
 class StreamConfig:
     """How the network of integers is made."""
 
-    stream_bit: int = option(16, Integer(8, 16), "bits of what is not codes: batch norms, sums")
+    stream_bit: int | None = option(
+        None, or_null(Integer(8, 16)), "bits of what is not codes, 8 to 16; null: 16, or those of a packed file"
+    )
 
 
 @dataclass
@@ -127,11 +129,10 @@ class ExportConfig:
     """Configuration of export.py."""
 
     ckpt_path: str = option(MISSING, None, "the checkpoint")
-    format: str = option(
-        MISSING, OneOf(("onnx", "packed", "header", "verify")), "onnx, packed, header, or verify an export"
-    )
+    format: str = option(MISSING, OneOf(("onnx", "packed", "c", "verify")), "onnx, packed, c, or verify an export")
     output: str | None = option(None, None, "file or directory; null: in the output directory")
     overwrite: bool = option(False, TRUTH, "replace an earlier export")
+    export: StreamConfig = field(default_factory=StreamConfig)
     model: ModelConfig | None = None
     quant: ReferenceQuantConfig = field(default_factory=ReferenceQuantConfig)
     data_dir: str = option(MISSING, None, "directory of MNIST's files")

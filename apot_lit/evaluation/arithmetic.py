@@ -1,18 +1,20 @@
 """A classifier that computes in integers, and what distinguishes it from the one in floats."""
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from typing import Any
 
 from torch import Tensor, nn
 
+from apot_lit.data.sample import training_sample
 from apot_lit.graph.steps import Add, Step
-from apot_lit.integer.conversion import to_integers
+from apot_lit.integer.conversion import STREAM_BIT, to_integers
 from apot_lit.integer.executor import Executor
 from apot_lit.integer.network import IntegerNetwork, Rescale
 from apot_lit.integer.widths import Width, bit_widths
 from apot_lit.runs.text import counted, text_table
+from apot_lit.runs.trained import Trained
 
 
 class IntegerClassifier(nn.Module):
@@ -52,18 +54,19 @@ class IntegerClassifier(nn.Module):
             self.saturated[step.output] += int((value != within).sum())
 
 
-def integer_classifier(floats: nn.Module, images: Tensor, stream_bit: int) -> IntegerClassifier:
-    """Converts a trained network.
+def network_of_integers(trained: Trained, data: Mapping[str, Any], stream_bit: int | None) -> IntegerNetwork:
+    """The network of integers that a file holds, or that its network is converted to.
 
     Args:
-        floats: the network.
-        images: of its training, to choose the stream by.
-        stream_bit: bits of the stream.
+        trained: what a file holds.
+        data: where the images are, ``data_dir`` and ``download``: 1,000 of training choose the stream.
+        stream_bit: bits of the stream; None for those of the file, or else 16.
 
     Raises:
         UserError: naming a layer that can't be integers.
     """
-    return IntegerClassifier(to_integers(floats.eval(), images, stream_bit), floats)
+    images = training_sample({**trained.config["data"], **data})
+    return to_integers(trained.network.eval(), images, STREAM_BIT if stream_bit is None else stream_bit)
 
 
 def integer_facts(classifier: IntegerClassifier, total: Callable[[int], int]) -> dict[str, Any]:

@@ -8,8 +8,7 @@ import pytorch_lightning as pl
 import torch
 
 from apot_lit.data.mnist import build_datamodule
-from apot_lit.data.sample import training_sample
-from apot_lit.evaluation.arithmetic import integer_classifier, integer_facts, integer_text
+from apot_lit.evaluation.arithmetic import IntegerClassifier, integer_facts, integer_text, network_of_integers
 from apot_lit.evaluation.confusion import confusion_figure
 from apot_lit.evaluation.cost import cost_table, measure_cost
 from apot_lit.quant import clipping_thresholds
@@ -41,14 +40,14 @@ def evaluate(config: dict[str, Any]) -> dict[str, Any]:
         UserError: for a checkpoint that cannot be evaluated, a split that has no images.
     """
     checkpoint = read_any_trained(config["ckpt_path"], config["model"], config["quant"], config["data_dir"])
-    places = {key: config[key] for key in ("data_dir", "download")} | {"eval_batch_size": config["batch_size"]}
-    trained = {**checkpoint.config, "data": {**checkpoint.config["data"], **places}}
+    places = {key: config[key] for key in ("data_dir", "download")}
+    data = {**checkpoint.config["data"], **places, "eval_batch_size": config["batch_size"]}
+    trained = {**checkpoint.config, "data": data}
     datamodule = build_datamodule(trained)
     integers = None
     if config["arithmetic"] == INTEGER:
-        integers = integer_classifier(
-            checkpoint.network, training_sample(trained["data"]), config["export"]["stream_bit"]
-        )
+        network = network_of_integers(checkpoint, places, config["export"]["stream_bit"])
+        integers = IntegerClassifier(network, checkpoint.network)
     classifier = QuantClassifier(trained, network=checkpoint.network)
     cost = measure_cost(classifier.network, (1, 1, 28, 28))  # early: nothing is compiled yet
     prepare(classifier, config["trainer"])

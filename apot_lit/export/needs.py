@@ -4,14 +4,14 @@ from importlib.util import find_spec
 
 from apot_lit.errors import UserError
 
-_PACKAGES = {"onnx": ("onnx", "onnxruntime"), "packed": ("safetensors",), "header": ()}
+_PACKAGES = {"onnx": ("onnx", "onnxruntime"), "packed": ("safetensors",), "c": ()}
 
 
 def require_packages(kind: str, what: str) -> None:
     """Checks that a format's packages are installed.
 
     Args:
-        kind: the format: onnx, packed or header.
+        kind: the format: onnx, packed or c.
         what: the option that asks for it, for the message.
 
     Raises:

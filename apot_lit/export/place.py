@@ -13,7 +13,7 @@ from apot_lit.runs.files import partial_of
 _MARKERS = {
     "onnx": (b"\x12\x08apot_lit", 16),  # the producer
     "packed": (b'"format":"apot_lit.packed"', 1 << 20),
-    "header": (b"#ifndef APOT_NETWORK_H", 1 << 12),
+    "c": (b"#ifndef APOT_NETWORK_H", 1 << 12),
 }
 
 
@@ -23,8 +23,8 @@ def refuse_occupied(kind: str, output: Path, overwrite: bool) -> None:
     What a killed export moved away is put back first.
 
     Args:
-        kind: format of the new export: onnx, packed or header.
-        output: file or, for header, directory; it may be missing.
+        kind: format of the new export: onnx, packed or c.
+        output: file or, for c, directory; it may be missing.
         overwrite: whether an earlier export may be replaced.
 
     Raises:
@@ -37,7 +37,7 @@ def refuse_occupied(kind: str, output: Path, overwrite: bool) -> None:
         return
     if not overwrite:
         raise UserError(f"output={output}: exists already; give another one, or overwrite=true")
-    if place.is_dir() != (kind == "header"):
+    if place.is_dir() != (kind == "c"):
         there, name = ("a directory", "a file") if place.is_dir() else ("a file", "a directory")
         raise UserError(f"output={output}: is {there}; name {name}")
     if place.is_dir():

@@ -4,33 +4,32 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from apot_lit.data.embedded import load_idx_pair
 from apot_lit.errors import UserError
+from apot_lit.evaluation.arithmetic import network_of_integers
 from apot_lit.evaluation.cost import cost_table, measure_cost
-from apot_lit.export.c_source import write_c
-from apot_lit.export.engines import CEngine, OnnxEngine, PackedEngine
 from apot_lit.export.needs import require_packages
-from apot_lit.export.onnx_model import build_onnx, float_layers
-from apot_lit.export.packed import save_packed
 from apot_lit.export.place import placing, refuse_occupied
-from apot_lit.export.verify import Engine, Verification, verify
-from apot_lit.graph.steps import Step
-from apot_lit.graph.trace import build_steps
+from apot_lit.export.verify import Engine, verify
+from apot_lit.integer.executor import Executor
+from apot_lit.integer.network import IntegerNetwork
 from apot_lit.runs.protocol import row
-from apot_lit.runs.provenance import versions
+from apot_lit.runs.provenance import commit, versions
 from apot_lit.runs.result import write_json
+from apot_lit.runs.text import counted, percent
 from apot_lit.runs.trained import read_any_trained
 
-FORMATS = {"onnx": "network.onnx", "packed": "network.safetensors", "header": "c"}
+FORMATS = {"onnx": "network.onnx", "packed": "network.safetensors", "c": "c"}
 VERIFY = "verify"
 EXPORT_FILE = "export.json"
-INPUT_SHAPE = (1, 28, 28)
+_BATCH = 500
 
 
 def export(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Exports a checkpoint, or verifies an earlier export.
+    """Makes a network of integers of a checkpoint and writes it, or verifies an earlier export.
 
     Args:
         config: plain, resolved configuration with the keys of `apot_lit.config.schemas.ExportConfig`.
@@ -39,8 +38,7 @@ def export(config: Mapping[str, Any]) -> dict[str, Any]:
         The content of ``export.json``.
 
     Raises:
-        UserError: for an output that exists, a network that can't be exported, an export that is not
-            the same function as the checkpoint.
+        UserError: for an output that exists, a network that can't be integers, an export that is not the same function.
     """
     kind = config["format"]
     output_dir = Path(config["paths"]["output_dir"])
@@ -53,76 +51,108 @@ def export(config: Mapping[str, Any]) -> dict[str, Any]:
     else:
         refuse_occupied(kind, output, config["overwrite"])
     require_packages(kind, f"format={kind}")
-    trained, network = read_any_trained(config["ckpt_path"], config["model"], config["quant"], config["data_dir"])
-    network.eval()
-    steps = build_steps(network)
-
-    images, _ = load_idx_pair(Path(config["data_dir"]), "test", config["download"])
+    trained = read_any_trained(config["ckpt_path"], config["model"], config["quant"], config["data_dir"])
+    network = trained.network.eval()
+    places = {key: config[key] for key in ("data_dir", "download")}
+    integers = network_of_integers(trained, places, config["export"]["stream_bit"])
+    images, labels = load_idx_pair(Path(config["data_dir"]), "test", config["download"])
+    arithmetic = _compare_arithmetic(network, integers, images, labels)
     if written:
-        verification = verify(network, _engine(kind, output, steps), images)
+        verification = verify(integers, _engine(kind, output), images)
     else:
         with placing(output) as scratch:
-            _write(kind, scratch, network, steps, trained)
-            verification = verify(network, _engine(kind, scratch, steps), images)
-    cost = measure_cost(network, (1, *INPUT_SHAPE))
+            _write(kind, scratch, network, integers, {**_facts(trained.config), **arithmetic}, trained.config)
+            verification = verify(integers, _engine(kind, scratch), images)
+    cost = measure_cost(network, (1, *integers.input_shape))
     result = {
         "ckpt_path": config["ckpt_path"],
         "format": kind,
         "output": str(output),
         "bytes": sum(path.stat().st_size for path in ([output] if output.is_file() else output.iterdir())),
-        "float_layers": float_layers(steps),
+        "stream_bit": integers.stream_bit,
+        "fraction": integers.fraction,
+        "logit_scale": integers.logit_scale,
+        "arithmetic": arithmetic,
         "verification": verification.to_dict(),
         "cost": cost.to_dict(),
-        "config": trained,
+        "config": trained.config,
         "versions": versions(),
     }
     write_json(output_dir / EXPORT_FILE, result, config["paths"]["root_dir"])
-    _print(result, cost_table(cost), verification, trained)
+    print(cost_table(cost), end="\n\n")
+    print(_arithmetic_text(integers, arithmetic, len(images)))
+    print(verification)
+    print(f"{result['output']}: {result['bytes']:,} bytes")
     files = [*([] if written else [output]), output_dir / EXPORT_FILE]
     print("written:", *files, sep="\n  ")
     return result
 
 
-def _write(kind: str, path: Path, network: nn.Module, steps: list[Step], trained: Mapping[str, Any]) -> None:
+def _write(
+    kind: str,
+    path: Path,
+    network: nn.Module,
+    integers: IntegerNetwork,
+    facts: Mapping[str, Any],
+    config: Mapping[str, Any],
+) -> None:
+    # Each format needs packages of its own, or a compiler, that the others do without.
     if kind == "onnx":
-        model = build_onnx(steps, INPUT_SHAPE, {**_facts(trained), "float_layers": float_layers(steps)})
-        path.write_bytes(model.SerializeToString())
+        from apot_lit.export.onnx_model import build_onnx
+
+        path.write_bytes(build_onnx(integers, facts).SerializeToString())
     elif kind == "packed":
-        try:
-            save_packed(network, trained, path)
-        except ValueError as error:
-            raise UserError(f"format=packed: {error}") from error
+        from apot_lit.export.packed import save_packed
+
+        save_packed(network, integers, config, path)
     else:
-        write_c(steps, INPUT_SHAPE, ", ".join(map(str, _facts(trained).values())), path)
+        from apot_lit.export.c_source import write_c
+
+        write_c(integers, ", ".join(f"{name} {value}" for name, value in facts.items()), path)
 
 
-def _engine(kind: str, output: Path, steps: list[Step]) -> Engine:
+def _engine(kind: str, output: Path) -> Engine:
     if kind == "onnx":
-        return OnnxEngine(output, steps)
+        from apot_lit.export.onnx_engine import OnnxEngine
+
+        return OnnxEngine(output)
     if kind == "packed":
+        from apot_lit.export.torch_engine import PackedEngine
+
         return PackedEngine(output)
-    return CEngine(output, steps, INPUT_SHAPE)
+    from apot_lit.export.c_engine import CEngine
+
+    return CEngine(output)
 
 
 def _kind_of(output: Path) -> str:
     if output.is_dir():
-        return "header"
-    kinds = {Path(name).suffix: kind for kind, name in FORMATS.items() if kind != "header"}
+        return "c"
+    kinds = {Path(name).suffix: kind for kind, name in FORMATS.items() if kind != "c"}
     if output.suffix not in kinds:
         raise UserError(f"output={output}: must be a directory, or end in {' or '.join(kinds)}")
     return kinds[output.suffix]
 
 
-def _facts(trained: Mapping[str, Any]) -> dict[str, Any]:
-    kind = row(trained)
-    return {"network": kind.model, "bit": kind.bit, "scheme": kind.scheme}
+def _facts(config: Mapping[str, Any]) -> dict[str, Any]:
+    kind = row(config)
+    return {"network": kind.model, "bit": kind.bit, "scheme": kind.scheme, "commit": commit()}
 
 
-def _print(result: Mapping[str, Any], table: str, verification: Verification, trained: Mapping[str, Any]) -> None:
-    print(table, end="\n\n")
-    if row(trained).scheme == "float":
-        print("full precision: this export computes in floats throughout")
-    elif result["float_layers"]:
-        print(f"computed in floats: {', '.join(result['float_layers'])} (and batch norms, sums, pooling)")
-    print(verification)
-    print(f"{result['output']}: {result['bytes']:,} bytes")
+@torch.no_grad()
+def _compare_arithmetic(network: nn.Module, integers: IntegerNetwork, images: Tensor, labels: Tensor) -> dict[str, int]:
+    """How many test images the network gets right in floats and in integers, and on how many the two differ."""
+    executor = Executor(integers)
+    found = torch.cat([executor(batch).argmax(1) for batch in images.split(_BATCH)])
+    floats = torch.cat([network(batch).argmax(1) for batch in images.split(_BATCH)])
+    right = {"right": int((found == labels).sum()), "right_in_floats": int((floats == labels).sum())}
+    return {"test_images": len(images), **right, "differing_predictions": int((found != floats).sum())}
+
+
+def _arithmetic_text(integers: IntegerNetwork, arithmetic: Mapping[str, int], count: int) -> str:
+    accuracy, floats = (percent(arithmetic[key] / count) for key in ("right", "right_in_floats"))
+    differing = arithmetic["differing_predictions"]
+    return (
+        f"network of integers: stream of {integers.stream_bit} bits, {integers.fraction} of them fractional\n"
+        f"{accuracy} of {counted(count, 'test image')} right, {floats} in floats; {differing:,} predictions differ"
+    )

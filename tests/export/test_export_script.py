@@ -2,15 +2,13 @@
 
 import json
 
-import onnx
 import pytest
 import torch
 
 from apot_lit.data.embedded import load_idx_pair
 from apot_lit.errors import UserError
-from apot_lit.export.c_source import write_c
-from apot_lit.graph.trace import build_steps
-from tests.export.conftest import save_checkpoint, trained
+from apot_lit.quant.convert import quant_layers
+from tests.export.conftest import digits, save_checkpoint, trained
 
 
 @pytest.fixture(scope="module")
@@ -33,18 +31,42 @@ def export(run_script, tmp_path, checkpoints):
     return run
 
 
-@pytest.mark.parametrize("kind", ["onnx", "packed", "header"])
+def count_codes(network):
+    """Inputs of all quantised layers but the first and last, for one image."""
+    sizes = {}
+    hooks = [
+        layer.register_forward_pre_hook(lambda _, inputs, name=name: sizes.update({name: inputs[0][0].numel()}))
+        for name, layer in quant_layers(network)
+    ]
+    network(digits()[0][:1])
+    for hook in hooks:
+        hook.remove()
+    return sum(list(sizes.values())[1:-1])
+
+
+@pytest.mark.parametrize("kind", ["onnx", "packed", "c"])
 @pytest.mark.parametrize("name", ["apot3", pytest.param("uniform2", marks=pytest.mark.slow)])
 def test_each_format_is_written_and_verified_on_all_test_images(export, tmp_path, name, kind):
-    target = tmp_path / {"onnx": "net.onnx", "packed": "net.safetensors", "header": "net"}[kind]
+    target = tmp_path / {"onnx": "net.onnx", "packed": "net.safetensors", "c": "net"}[kind]
     outcome = export(name, f"format={kind}", f"output={target}")
-    assert "verified: same prediction on 10,000 of 10,000 images" in outcome.out
-    assert "computed in floats: fc" in outcome.out
+    assert "verified: 1,4" in outcome.out
+    assert "activation codes of 10,000 images are equal" in outcome.out
     assert "shift-adds per MAC" in outcome.out
     result = json.loads((tmp_path / "run/export.json").read_text())
-    assert result["verification"]["same_predictions"] == 10_000
-    assert result["verification"]["code_images"] == 256
-    assert result["float_layers"] == ["fc"]
+    network = trained(int(name[-1]), int(name == "apot3"), width=4)
+    weights = sum(layer.weight.numel() for _, layer in quant_layers(network))
+    # Each layer but the first and the last reads codes; its input's size is counted apart from the package.
+    codes = 10_000 * count_codes(network)
+    assert result["verification"] == {"images": 10_000, "weights": weights, "codes": codes}
+    assert result["stream_bit"] == 16
+    images, labels = digits()
+    with torch.no_grad():
+        right = sum(
+            int((network(i).argmax(1) == j).sum()) for i, j in zip(images.split(500), labels.split(500), strict=True)
+        )
+    arithmetic = result["arithmetic"]
+    assert abs(arithmetic["right_in_floats"] - right) <= 2  # a tie may fall otherwise in another memory format
+    assert abs(arithmetic["right"] - right) <= arithmetic["differing_predictions"] + 2
     before = target.stat().st_mtime_ns
     assert f"written:\n  {target}\n  {tmp_path}/run/export.json" in outcome.out
     outcome = export(name, "format=verify", f"output={target}")
@@ -67,7 +89,7 @@ def test_a_directory_of_other_things_is_never_overwritten(export, tmp_path):
     target = tmp_path / "thesis"
     (target / "chapters").mkdir(parents=True)
     (target / "chapters/one.tex").write_text("mine")
-    outcome = export("apot3", "format=header", f"output={target}", "overwrite=true", code=2)
+    outcome = export("apot3", "format=c", f"output={target}", "overwrite=true", code=2)
     outcome.assert_refused([f"output={target}", "holds chapters, which no export wrote"])
     assert (target / "chapters/one.tex").read_text() == "mine"
 
@@ -77,7 +99,7 @@ def few(*arguments):
     return images[:20], labels[:20]
 
 
-@pytest.mark.parametrize("kind", ["onnx", "packed", "header"])
+@pytest.mark.parametrize("kind", ["onnx", "packed", "c"])
 def test_a_failed_verification_leaves_the_old_export_and_no_new_one(export, tmp_path, monkeypatch, kind):
     target = tmp_path / "net"
     with monkeypatch.context() as patch:
@@ -96,36 +118,27 @@ def test_a_failed_verification_leaves_the_old_export_and_no_new_one(export, tmp_
     assert sorted(path.name for path in tmp_path.iterdir()) == ["net", "run"]
 
 
-def test_full_precision_is_exported_as_floats_and_says_so(export, tmp_path):
-    outcome = export("float", "format=onnx")
-    assert "full precision: this export computes in floats throughout" in outcome.out
-    kinds = {node.op_type for node in onnx.load(tmp_path / "run/network.onnx").graph.node}
-    assert "Conv" in kinds
-    assert "ConvInteger" not in kinds
-
-
-def test_a_damaged_export_is_caught(export, tmp_path):
-    target = tmp_path / "net"
-    steps = build_steps(trained(3, 1, width=4))
-    write_c(steps, (1, 28, 28), "a test", target)
-    source = (target / "network.c").read_text()
-    begin = source.index("static const int8_t")  # the first convolution's codes
-    place = source.index("{", begin) + 1
-    first = source[place:].split(",", 1)[0].strip()
-    changed = source[:place] + f"\n    {-int(first) if int(first) else 64}," + source[place:].split(",", 1)[1]
-    (target / "network.c").write_text(changed)
-    outcome = export("apot3", "format=verify", f"output={target}", code=2)
-    outcome.assert_refused(["verification failed"])
+@pytest.mark.parametrize("stream_bit", [8, 12])
+def test_the_stream_is_as_wide_as_asked_for(export, tmp_path, monkeypatch, stream_bit):
+    monkeypatch.setattr("apot_lit.export.write.load_idx_pair", few)
+    target = tmp_path / "net.onnx"
+    export("apot3", "format=onnx", f"output={target}", f"export.stream_bit={stream_bit}")
+    assert json.loads((tmp_path / "run/export.json").read_text())["stream_bit"] == stream_bit
+    export("apot3", "format=verify", f"output={target}", f"export.stream_bit={stream_bit}")
+    # Codes of another stream are other codes.
+    export("apot3", "format=verify", f"output={target}", code=2).assert_refused(["verification failed"])
 
 
 @pytest.mark.parametrize(
     ("name", "arguments", "parts"),
     [
-        ("apot3", ["format=tflite"], ["format=tflite", "onnx, packed, header, verify"]),
+        ("apot3", ["format=tflite"], ["format=tflite", "onnx, packed, c, verify"]),
         ("apot3", [], ["format"]),
         ("missing", ["format=onnx"], ["missing.ckpt", "no such file"]),
         ("apot7", ["format=onnx"], ["layer layer1.0.conv1", "don't fit into 8 bits"]),
-        ("float", ["format=packed"], ["nothing to pack"]),
+        ("float", ["format=packed"], ["layer conv1: has float weights; integers need"]),
+        ("float", ["format=onnx"], ["layer conv1: has float weights; integers need"]),
+        ("apot3", ["format=c", "export.stream_bit=17"], ["export.stream_bit=17", "8 to 16"]),
         ("apot3", ["format=verify"], ["output"]),
         ("apot3", ["format=verify", "output=nowhere.onnx"], ["nowhere.onnx"]),
         ("apot3", ["format=onnx", "output=."], ["output=.", "exists"]),

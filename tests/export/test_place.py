@@ -20,7 +20,7 @@ SHAPE = (1, 28, 28)
 
 def write(kind, path, title="old"):
     network = trained(3, 1, width=4, steps=0)
-    if kind == "header":
+    if kind == "c":
         write_c(build_steps(network), SHAPE, title, path)
     elif kind == "onnx":
         path.write_bytes(build_onnx(build_steps(network), SHAPE, {"title": title}).SerializeToString())
@@ -40,7 +40,7 @@ def content(path):
     return path.read_bytes()
 
 
-@pytest.mark.parametrize("kind", ["onnx", "packed", "header"])
+@pytest.mark.parametrize("kind", ["onnx", "packed", "c"])
 def test_an_earlier_export_may_be_replaced_if_that_is_asked_for(tmp_path, kind):
     target = tmp_path / "net"
     write(kind, target)
@@ -77,15 +77,15 @@ def link_for_file(target):
 )
 def test_a_directory_that_holds_anything_else_is_refused_untouched(tmp_path, change):
     target = tmp_path / "net"
-    write("header", target)
+    write("c", target)
     change(target)
     before = content(target)
     with pytest.raises(UserError, match=r"^output=.*net: .*no export.*$"):
-        refuse_occupied("header", target, overwrite=True)
+        refuse_occupied("c", target, overwrite=True)
     assert content(target) == before
 
 
-@pytest.mark.parametrize("kind", ["onnx", "packed", "header"])
+@pytest.mark.parametrize("kind", ["onnx", "packed", "c"])
 @pytest.mark.parametrize("held", ["directory", "photograph", "source", "other format", "empty"])
 def test_what_no_export_wrote_is_refused_untouched(tmp_path, kind, held):
     target = tmp_path / "net"
@@ -97,7 +97,7 @@ def test_what_no_export_wrote_is_refused_untouched(tmp_path, kind, held):
     elif held == "source":
         target.write_bytes(b'import apot_lit\nFORMAT = "apot_lit.packed"\n')
     elif held == "other format":
-        write({"onnx": "packed", "packed": "header", "header": "onnx"}[kind], target)
+        write({"onnx": "packed", "packed": "c", "c": "onnx"}[kind], target)
     else:
         target.touch()
     before = content(target)
@@ -106,7 +106,7 @@ def test_what_no_export_wrote_is_refused_untouched(tmp_path, kind, held):
     assert content(target) == before
 
 
-@pytest.mark.parametrize("kind", ["onnx", "packed", "header"])
+@pytest.mark.parametrize("kind", ["onnx", "packed", "c"])
 @pytest.mark.parametrize("error", [UserError("verification failed"), KeyboardInterrupt(), OSError(28, "disk full")])
 @pytest.mark.parametrize("occupied", [True, False])
 def test_after_an_error_the_old_export_stands_and_nothing_of_the_new_one(tmp_path, kind, error, occupied):
@@ -127,10 +127,10 @@ def test_after_an_error_the_old_export_stands_and_nothing_of_the_new_one(tmp_pat
 
 def test_what_comes_into_the_directory_meanwhile_is_not_deleted(tmp_path):
     target = tmp_path / "net"
-    write("header", target)
+    write("c", target)
 
     def disturbed(scratch):
-        write("header", scratch, "new")
+        write("c", scratch, "new")
         (target / "notes.txt").write_text("mine")
 
     with pytest.raises(UserError, match=r"holds notes\.txt"):
@@ -177,7 +177,7 @@ def put(held, path):
         (path / name).write_bytes(data)
 
 
-@pytest.mark.parametrize(("kind", "moments"), [("onnx", 5), ("packed", 5), ("header", 20)])
+@pytest.mark.parametrize(("kind", "moments"), [("onnx", 5), ("packed", 5), ("c", 20)])
 def test_a_kill_at_any_moment_leaves_the_old_export_or_the_new_one(tmp_path, kind, moments):
     for title in ("old", "new"):
         write(kind, tmp_path / title, title)
@@ -210,15 +210,15 @@ def test_leftovers_of_others_are_not_cleaned(tmp_path):
     (tmp_path / ".net.partial/main.c").write_text("mine")
     before = content(tmp_path)
     with pytest.raises(UserError, match=r"\.net\.partial: holds notes\.txt"):
-        place(tmp_path / "net", partial(write, "header"))
+        place(tmp_path / "net", partial(write, "c"))
     assert content(tmp_path) == before
 
 
 def test_a_link_stays_one(tmp_path):
-    write("header", tmp_path / "real")
+    write("c", tmp_path / "real")
     (tmp_path / "net").symlink_to("real")
-    refuse_occupied("header", tmp_path / "net", overwrite=True)
-    place(tmp_path / "net", lambda scratch: write("header", scratch, "new"))
+    refuse_occupied("c", tmp_path / "net", overwrite=True)
+    place(tmp_path / "net", lambda scratch: write("c", scratch, "new"))
     assert (tmp_path / "net").readlink() == Path("real")
     assert set(content(tmp_path / "real")) == set(C_FILES)
     assert "new" in (tmp_path / "real/network.h").read_text()

@@ -157,7 +157,7 @@ def test_other_levels_than_those_of_the_training_are_noticed(single_thread, caps
 
 @pytest.mark.slow
 @pytest.mark.skipif(not RELEASED.exists(), reason="no released checkpoint at hand")
-@pytest.mark.parametrize("kind", ["onnx", "packed", "header"])
+@pytest.mark.parametrize("kind", ["onnx", "packed", "c"])
 def test_the_released_checkpoint_leaves_as_integers(run_script, tmp_path, kind):
     arguments = (f"ckpt_path={RELEASED}", "model=resnet10", "quant.bit=4", f"format={kind}")
     outcome = run_script("export.py", *arguments, f"hydra.run.dir={tmp_path}/run")
