@@ -17,7 +17,18 @@ ROOMS = [
     *("evaluation", "export", "predict", "sweep", "benchmark", "report", "cli"),
 ]
 QUANT_ORDER = [
-    *("levels", "ranges", "spec", "alpha", "cpu.convolution", "normalize", "cpu.library", "cpu.native", "projection"),
+    *(
+        "levels",
+        "terms",
+        "ranges",
+        "spec",
+        "alpha",
+        "cpu.convolution",
+        "normalize",
+        "cpu.library",
+        "cpu.native",
+        "projection",
+    ),
     *("functional", "quantizers", "absorb", "sums", "cpu.fused", "layers", "convert", "histogram", "initialize"),
 ]
 FRAMEWORKS = {"pytorch_lightning", "hydra", "omegaconf"}

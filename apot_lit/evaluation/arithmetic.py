@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, astuple, fields
 from typing import Any
 
 from torch import Tensor, nn
@@ -12,6 +12,7 @@ from apot_lit.graph.steps import Add, Step
 from apot_lit.integer.conversion import STREAM_BIT, to_integers
 from apot_lit.integer.executor import Executor
 from apot_lit.integer.network import IntegerNetwork, Rescale
+from apot_lit.integer.operations import Operations, count_operations, working_bytes
 from apot_lit.integer.widths import Width, bit_widths
 from apot_lit.runs.text import counted, text_table
 from apot_lit.runs.trained import Trained
@@ -84,7 +85,14 @@ def integer_facts(classifier: IntegerClassifier, total: Callable[[int], int]) ->
         "differing_predictions": total(classifier.differing),
         "saturated": {name: total(count) for name, count in classifier.saturated.items()},
         "widths": [asdict(width) for width in bit_widths(network)],
+        **operations_facts(network),
     }
+
+
+def operations_facts(network: IntegerNetwork) -> dict[str, Any]:
+    """What each layer does and holds, as plain containers for JSON."""
+    operations = [asdict(operations) for operations in count_operations(network)]
+    return {"operations": operations, "working_bytes": working_bytes(network)}
 
 
 def integer_text(facts: dict[str, Any], images: int) -> str:
@@ -99,3 +107,12 @@ def integer_text(facts: dict[str, Any], images: int) -> str:
         f"values that left the stream: {saturated}\n\n"
         f"{text_table(rows, headers)}"
     )
+
+
+def operations_text(network: IntegerNetwork) -> str:
+    """What each layer does and holds, as a table for the terminal, with totals."""
+    rows = [list(astuple(operations)) for operations in count_operations(network)]
+    rows.append(["total", *(sum(column) for column in list(zip(*rows, strict=True))[1:])])
+    headers = [field.name.replace("_", " ") for field in fields(Operations)]
+    table = text_table([[f"{cell:,}" if isinstance(cell, int) else cell for cell in row] for row in rows], headers)
+    return f"{table}\n\nworking memory: {working_bytes(network):,} bytes"

@@ -8,7 +8,13 @@ import pytorch_lightning as pl
 import torch
 
 from apot_lit.data.mnist import build_datamodule
-from apot_lit.evaluation.arithmetic import IntegerClassifier, integer_facts, integer_text, network_of_integers
+from apot_lit.evaluation.arithmetic import (
+    IntegerClassifier,
+    integer_facts,
+    integer_text,
+    network_of_integers,
+    operations_text,
+)
 from apot_lit.evaluation.confusion import confusion_figure
 from apot_lit.evaluation.cost import cost_table, measure_cost
 from apot_lit.quant import clipping_thresholds
@@ -77,7 +83,7 @@ def evaluate(config: dict[str, Any]) -> dict[str, Any]:
     confusion_figure(scores["confusion"]).savefig(output_dir / CONFUSION_PICTURE, dpi=150)
     _print_evaluation(evaluation)
     if facts is not None:
-        print(integer_text(facts, evaluation["images"]), end="\n\n")
+        print(integer_text(facts, evaluation["images"]), operations_text(network), sep="\n\n", end="\n\n")
     print(cost_table(cost), end="\n\n")
     print("written:", output_dir / EVALUATION_FILE, output_dir / CONFUSION_PICTURE, sep="\n  ")
     return evaluation

@@ -10,7 +10,6 @@ import numpy as np
 import numpy.typing as npt
 
 from apot_lit.errors import UserError
-from apot_lit.export.terms import Terms, terms_of_codes
 from apot_lit.export.workspace import plan_workspace
 from apot_lit.graph.shapes import Shape, infer_shapes
 from apot_lit.graph.steps import (
@@ -27,6 +26,7 @@ from apot_lit.graph.steps import (
     Relu,
     Step,
 )
+from apot_lit.quant.terms import Terms, terms_of_codes
 
 RUNTIME_FILES = ("apot_runtime.h", "apot_runtime.c", "main.c")
 C_FILES = ("network.h", "network.c", *RUNTIME_FILES)

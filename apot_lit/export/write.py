@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from apot_lit.data.embedded import load_idx_pair
 from apot_lit.errors import UserError
-from apot_lit.evaluation.arithmetic import network_of_integers
+from apot_lit.evaluation.arithmetic import network_of_integers, operations_facts, operations_text
 from apot_lit.evaluation.cost import cost_table, measure_cost
 from apot_lit.export.needs import require_packages
 from apot_lit.export.place import placing, refuse_occupied
@@ -73,13 +73,14 @@ def export(config: Mapping[str, Any]) -> dict[str, Any]:
         "fraction": integers.fraction,
         "logit_scale": integers.logit_scale,
         "arithmetic": arithmetic,
+        **operations_facts(integers),
         "verification": verification.to_dict(),
         "cost": cost.to_dict(),
         "config": trained.config,
         "versions": versions(),
     }
     write_json(output_dir / EXPORT_FILE, result, config["paths"]["root_dir"])
-    print(cost_table(cost), end="\n\n")
+    print(cost_table(cost), operations_text(integers), sep="\n\n", end="\n\n")
     print(_arithmetic_text(integers, arithmetic, len(images)))
     print(verification)
     print(f"{result['output']}: {result['bytes']:,} bytes")

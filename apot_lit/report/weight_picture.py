@@ -4,9 +4,9 @@ import torch
 from matplotlib import pyplot
 from matplotlib.figure import Figure
 
-from apot_lit.export.terms import terms_of_codes
 from apot_lit.quant.levels import level_set
 from apot_lit.quant.quantizers import WeightQuantizer
+from apot_lit.quant.terms import terms_of_codes
 
 _BIT, _ALPHA, _WEIGHT, _ACTIVATION = 5, 2.4, -1.31, 12
 

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from apot_lit.export.terms import non_adjacent_form, terms_of_codes
 from apot_lit.quant.levels import level_set
+from apot_lit.quant.terms import non_adjacent_form, terms_of_codes
 
 
 @given(st.integers(0, 2**20))
