@@ -165,4 +165,4 @@ def test_the_released_checkpoint_leaves_as_integers(run_script, tmp_path, kind):
     assert "activation codes of 10,000 images are equal" in outcome.out
     arithmetic = json.loads((tmp_path / "run/export.json").read_text())["arithmetic"]
     assert abs(arithmetic["right_in_floats"] - 9877) <= 1  # measured with the reference implementation; a tie may fall
-    assert abs(arithmetic["right"] - 9877) <= arithmetic["differing_predictions"] <= 10
+    assert abs(arithmetic["right"] - 9877) <= arithmetic["differing_predictions"] <= 20
