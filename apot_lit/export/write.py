@@ -11,9 +11,7 @@ from apot_lit.errors import UserError
 from apot_lit.evaluation.cost import cost_table, measure_cost
 from apot_lit.export.c_source import write_c
 from apot_lit.export.engines import CEngine, OnnxEngine, PackedEngine
-from apot_lit.export.needs import require_packages
 from apot_lit.export.onnx_model import build_onnx, float_layers
-from apot_lit.export.packed import save_packed
 from apot_lit.export.place import placing, refuse_occupied
 from apot_lit.export.verify import Engine, Verification, verify
 from apot_lit.graph.steps import Step
@@ -21,7 +19,9 @@ from apot_lit.graph.trace import build_steps
 from apot_lit.runs.protocol import row
 from apot_lit.runs.provenance import versions
 from apot_lit.runs.result import write_json
-from apot_lit.runs.trained import read_any_trained
+from apot_lit.stored.needs import require_packages
+from apot_lit.stored.packed import save_packed
+from apot_lit.stored.trained import read_any_trained
 
 FORMATS = {"onnx": "network.onnx", "packed": "network.safetensors", "header": "c"}
 VERIFY = "verify"
@@ -53,7 +53,7 @@ def export(config: Mapping[str, Any]) -> dict[str, Any]:
     else:
         refuse_occupied(kind, output, config["overwrite"])
     require_packages(kind, f"format={kind}")
-    trained, network = read_any_trained(config["ckpt_path"], config["model"], config["quant"], config["data_dir"])
+    trained, network, _ = read_any_trained(config["ckpt_path"], config["model"], config["quant"], config["data_dir"])
     network.eval()
     steps = build_steps(network)
 

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from apot_lit.data.embedded import load_idx_pair
-from apot_lit.export.packed import load_packed, save_packed
-from apot_lit.runs.trained import read_trained
+from apot_lit.stored.packed import load_packed, save_packed
+from apot_lit.stored.trained import read_trained
 from tests.conftest import ROOT
 
 OLD = Path(__file__).parent / "version_0_1_0"

@@ -14,10 +14,10 @@ from torch import nn
 from torchvision.models import squeezenet1_1
 
 from apot_lit.errors import UserError
-from apot_lit.export.packed import FORMAT, StoredCodes, load_packed, pack_bits, save_packed, unpack_bits
 from apot_lit.models import PixelInput, ResNet
 from apot_lit.models.build import build_network
 from apot_lit.quant import QuantSpec, level_set, quant_layers, quantize_model
+from apot_lit.stored.packed import FORMAT, StoredCodes, load_packed, pack_bits, save_packed, unpack_bits
 from tests.conftest import ROOT
 from tests.test_imports import imports
 
@@ -456,7 +456,7 @@ def test_networks_to_fill_that_do_not_fit(saved, skeleton, part):
 
 def test_the_module_needs_neither_lightning_nor_hydra():
     """Follows the imports through the whole package, with those of the packages that each module lies in."""
-    seen, left = set(), ["apot_lit.export.packed"]
+    seen, left = set(), ["apot_lit.stored.packed"]
     while left:
         name = left.pop()
         file = ROOT / name.replace(".", "/")
