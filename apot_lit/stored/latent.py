@@ -13,7 +13,7 @@ Reals = npt.NDArray[np.float64]
 _MARGINS = (0.2, 0.05, 0.01, 0.002)  # of a cell's width; float32 needs less than the last
 _PLACES = 16  # within a cell
 _GOLDEN = (math.sqrt(5) - 1) / 2
-_FAR = 2.0**60
+_FAR_A, _FAR_B = 2.0**40, 2.0**60  # b must reach a times any place
 
 
 def latent_weights(codes: Reals, book: Reals, unit: float, alpha: float) -> Reals | None:
@@ -79,7 +79,7 @@ def _solve(spread: _Spread, counts: Reals) -> Reals | None:
     spread = _Spread(spread.places[used], spread.low[used], spread.high[used])
 
     def centred(a: float) -> Reals | None:
-        b = _root(lambda b: float(counts[used] @ spread.at(a, b)), -1.0, 1.0)
+        b = _root(lambda b: float(counts[used] @ spread.at(a, b)), -1.0, 1.0, _FAR_B)
         return None if b is None else spread.at(a, b)
 
     def excess(a: float) -> float:
@@ -89,7 +89,7 @@ def _solve(spread: _Spread, counts: Reals) -> Reals | None:
 
     if centred(0.0) is None or excess(0.0) > 0:
         return None
-    a = _root(excess, 0.0, 1.0)
+    a = _root(excess, 0.0, 1.0, _FAR_A)
     values = None if a is None else centred(a)
     if values is None:
         return None
@@ -98,14 +98,14 @@ def _solve(spread: _Spread, counts: Reals) -> Reals | None:
     return whole
 
 
-def _root(function: Callable[[float], float], low: float, high: float) -> float | None:
-    """Where a function that never falls is 0; the ends of the interval are moved out until it changes sign there."""
+def _root(function: Callable[[float], float], low: float, high: float, far: float) -> float | None:
+    """Where a function that never falls is 0; the ends of the interval are moved out until its sign changes, as far as `far`."""
     while function(high) < 0:
-        if high > _FAR:
+        if high > far:
             return None
         high *= 2
     while function(low) > 0:
-        if low < -_FAR:
+        if low < -far:
             return None
         low *= 2
     root: float = brentq(function, low, high, xtol=1e-14, maxiter=500)

@@ -206,14 +206,18 @@ def _require_fit(network: nn.Module, metadata: Mapping[str, str], tensors: Mappi
     blank = blank_tensors(network)
     if metadata["version"] != VERSION:
         blank = {name: tensor for name, tensor in blank.items() if not name.endswith(STD)}
-    ours = facts | _shapes(blank)
-    theirs = _json(metadata, "layers", Entries(Fields()), where) | _shapes(tensors)
+    ours = _entries(facts) | _shapes(blank)
+    theirs = _entries(_json(metadata, "layers", Entries(Fields()), where)) | _shapes(tensors)
     for name in [*ours, *sorted(theirs)]:
         here, there = ours.get(name, "missing"), theirs.get(name, "missing")
         if here != there:
             raise UserError(
                 one_line(f"{where}: does not fit the network: {name} is {there} in the file and {here} here")
             )
+
+
+def _entries(facts: Mapping[str, Any]) -> dict[str, Any]:
+    return {f"{layer} {key}": value for layer, entries in facts.items() for key, value in entries.items()}
 
 
 def _shapes(tensors: Mapping[str, Tensor]) -> dict[str, Any]:
