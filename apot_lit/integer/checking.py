@@ -28,7 +28,7 @@ from apot_lit.integer.network import (
     Threshold,
 )
 
-MAX_VALUES = 2**26  # of one image in one step
+MAX_VALUES = 2**24  # of one image in one step
 _PIXELS, _CODES, _SUMS, _STREAM, _TOTAL, _LOGITS = (
     "pixels",
     "codes",

@@ -137,6 +137,8 @@ def restore(description: Description) -> IntegerNetwork:
     """
     plain, arrays, weights = description
     _require(plain, _NETWORK, "")
+    if unknown := sorted(plain.keys() - _NETWORK.required.keys()):
+        raise UserError(f"{unknown[0]}: unknown here")
     left, steps = dict(arrays), []
     for index, entry in enumerate(plain["steps"]):
         kind, place = _KINDS[entry["kind"]], f"steps[{index}]"

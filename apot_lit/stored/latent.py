@@ -99,7 +99,7 @@ def _solve(spread: _Spread, counts: Reals) -> Reals | None:
 
 
 def _root(function: Callable[[float], float], low: float, high: float, far: float) -> float | None:
-    """Where a function that never falls is 0; the ends of the interval are moved out until its sign changes, as far as `far`."""
+    """Where a function that never falls is 0; the ends are moved out until it changes sign, not beyond `far`."""
     while function(high) < 0:
         if high > far:
             return None

@@ -2,6 +2,7 @@
 
 import torch
 
+from apot_lit.errors import UserError
 from apot_lit.integer import to_integers
 from apot_lit.models.build import build_network
 
@@ -35,3 +36,11 @@ def both(config):
     """The network in floats and in integers."""
     network = trained(config)
     return network, to_integers(network, images(seed=5))
+
+
+def attempt(function, *arguments):
+    """What a function returns, or the UserError that it raises; nothing else may be raised."""
+    try:
+        return function(*arguments), None
+    except UserError as error:
+        return None, error
