@@ -18,9 +18,9 @@ from apot_lit.benchmark.timing import Timer, ratio, summary
 from apot_lit.export.c_source import write_c
 from apot_lit.export.engines import CEngine, OnnxEngine
 from apot_lit.export.onnx_model import build_onnx
-from apot_lit.export.packed import save_packed
 from apot_lit.graph.trace import build_steps
 from apot_lit.quant.spec import FULL_PRECISION
+from apot_lit.stored.packed import save_packed
 
 BATCHES, THREADS = (1, 128), (1, 2)
 _SHAPE = (1, 28, 28)

@@ -15,7 +15,7 @@ from apot_lit.integer.network import IntegerNetwork, Rescale
 from apot_lit.integer.operations import Operations, count_operations, working_bytes
 from apot_lit.integer.widths import Width, bit_widths
 from apot_lit.runs.text import counted, text_table
-from apot_lit.runs.trained import Trained
+from apot_lit.stored.trained import Trained
 
 
 class IntegerClassifier(nn.Module):
@@ -66,6 +66,8 @@ def network_of_integers(trained: Trained, data: Mapping[str, Any], stream_bit: i
     Raises:
         UserError: naming a layer that can't be integers.
     """
+    if trained.integers is not None and stream_bit in (None, trained.integers.stream_bit):
+        return trained.integers
     images = training_sample({**trained.config["data"], **data})
     return to_integers(trained.network.eval(), images, STREAM_BIT if stream_bit is None else stream_bit)
 

@@ -21,7 +21,7 @@ from apot_lit.quant import clipping_thresholds
 from apot_lit.runs.provenance import commit, hardware, versions
 from apot_lit.runs.result import write_json
 from apot_lit.runs.text import percent, text_table
-from apot_lit.runs.trained import read_any_trained
+from apot_lit.stored.trained import read_any_trained
 from apot_lit.training.classifier import QuantClassifier
 from apot_lit.training.testing import evaluate_split
 from apot_lit.training.trainer import build_trainer, prepare

@@ -9,9 +9,10 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from apot_lit.export.packed import load_packed
+from apot_lit.graph.steps import AnyConvolution, AnyLinear
 from apot_lit.quant.convert import act_quantizers, quant_layers
 from apot_lit.quant.quantizers import Codes
+from apot_lit.stored.packed import load_packed
 
 Array = npt.NDArray[Any]
 
@@ -57,13 +58,26 @@ class TorchEngine:
         return logits, found
 
 
-class PackedEngine(TorchEngine):
-    """Runs a packed file in torch.
+class PackedEngine:
+    """Runs the network of integers of a packed file, with the reference executor.
 
     Args:
         path: the file.
-        network: a network of the same shape to fill, if it is not one of `apot_lit.models`.
     """
 
-    def __init__(self, path: Path, network: nn.Module | None = None) -> None:
-        super().__init__(load_packed(path, network))
+    def __init__(self, path: Path) -> None:
+        self.executor = load_packed(path)
+
+    def weights(self) -> Mapping[str, Array]:
+        """See `Engine`."""
+        layers = (step for step in self.executor.network.steps if isinstance(step, AnyConvolution | AnyLinear))
+        return {step.layer: step.weight for step in layers}
+
+    def logits(self, pixels: Array) -> Array:
+        """See `Engine`."""
+        return self.executor(torch.from_numpy(pixels)).numpy()
+
+    def codes(self, pixels: Array) -> tuple[Array, Mapping[str, Array]]:
+        """See `Engine`."""
+        logits, codes = self.executor.codes(torch.from_numpy(pixels))
+        return logits.numpy(), {layer: values.numpy() for layer, values in codes.items()}

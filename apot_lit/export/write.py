@@ -11,7 +11,6 @@ from apot_lit.data.embedded import load_idx_pair
 from apot_lit.errors import UserError
 from apot_lit.evaluation.arithmetic import network_of_integers, operations_facts, operations_text
 from apot_lit.evaluation.cost import cost_table, measure_cost
-from apot_lit.export.needs import require_packages
 from apot_lit.export.place import placing, refuse_occupied
 from apot_lit.export.verify import Engine, verify
 from apot_lit.integer.executor import Executor
@@ -20,7 +19,8 @@ from apot_lit.runs.protocol import row
 from apot_lit.runs.provenance import commit, versions
 from apot_lit.runs.result import write_json
 from apot_lit.runs.text import counted, percent
-from apot_lit.runs.trained import read_any_trained
+from apot_lit.stored.needs import require_packages
+from apot_lit.stored.trained import read_any_trained
 
 FORMATS = {"onnx": "network.onnx", "packed": "network.safetensors", "c": "c"}
 VERIFY = "verify"
@@ -103,7 +103,7 @@ def _write(
 
         path.write_bytes(build_onnx(integers, facts).SerializeToString())
     elif kind == "packed":
-        from apot_lit.export.packed import save_packed
+        from apot_lit.stored.packed import save_packed
 
         save_packed(network, integers, config, path)
     else:

@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from apot_lit.errors import UserError
 from apot_lit.graph.steps import INPUT, Add, Flatten, MaxPool, Relu, Step
 from apot_lit.integer.network import (
     Accumulate,
@@ -47,7 +48,15 @@ class Executor:
 
     @torch.no_grad()
     def __call__(self, pixels: Tensor) -> Tensor:
-        """Returns the logits, of which 1 stands for `IntegerNetwork.logit_scale`."""
+        """Returns the logits, of which 1 stands for `IntegerNetwork.logit_scale`.
+
+        Raises:
+            UserError: for anything but raw pixels of the network's size.
+        """
+        expected = self.network.input_shape
+        if pixels.dtype is not torch.uint8 or tuple(pixels.shape[1:]) != expected:
+            sizes = ", ".join(map(str, expected))
+            raise UserError(f"the network: takes uint8 pixels [N, {sizes}], not {pixels.dtype} {list(pixels.shape)}")
         values = {INPUT: pixels.to(self.device)}
         with torch.autocast(self.device.type, enabled=False):
             for step in self.network.steps:

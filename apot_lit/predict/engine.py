@@ -8,8 +8,8 @@ import numpy.typing as npt
 
 from apot_lit.errors import UserError
 from apot_lit.export.engines import OnnxFile, PackedEngine, TorchEngine
-from apot_lit.export.needs import require_packages
-from apot_lit.runs.trained import read_any_trained
+from apot_lit.stored.needs import require_packages
+from apot_lit.stored.trained import read_any_trained
 
 Array = npt.NDArray[Any]
 

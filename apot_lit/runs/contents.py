@@ -31,7 +31,7 @@ _NAME = Text(r"[A-Za-z0-9_.+-]{1,100}", "a name of letters, digits and _ . + -")
 _TITLE = Text(r"[^\x00-\x1f\x7f/]{1,60}", "a text of at most 60 characters without / and line breaks")
 _COUNT = Integer(0, max(SET_SIZES.values()))
 
-CONFIG: Schema = All(
+NETWORK_CONFIG: Schema = All(
     (
         Plain(),
         Fields(
@@ -39,7 +39,19 @@ CONFIG: Schema = All(
                 "seed": Rule(lambda seed: seed in SEED, f"be {SEED}"),
                 "model": All((Fields({"name": _NAME}), options_of(ModelConfig))),
                 "quant": options_of(QuantSpec),
-                "data": All((Fields({"batch_size": Integer(low=1)}), options_of(DataOptions))),
+                "data": options_of(DataOptions),
+            }
+        ),
+    )
+)
+"""What a network and its images depend on."""
+
+CONFIG: Schema = All(
+    (
+        NETWORK_CONFIG,
+        Fields(
+            {
+                "data": Fields({"batch_size": Integer(low=1)}),
                 "optimizer": Fields({"name": _NAME, "lr": Number(), "weight_decay": Number()}),
                 "scheduler": Fields({"name": _NAME}),
             },

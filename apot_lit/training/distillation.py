@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from apot_lit.runs.trained import read_trained
+from apot_lit.stored.trained import read_trained
 
 
 class Distillation:

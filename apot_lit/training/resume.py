@@ -7,6 +7,7 @@ from typing import Any
 from apot_lit.errors import UserError
 from apot_lit.runs.checkpoint import checkpoint_config, load_checkpoint
 from apot_lit.runs.protocol import NEUTRAL, OWN_CALLBACKS, callbacks_of, is_neutral_callback, protocol
+from apot_lit.stored.container import is_packed
 from apot_lit.training.optimizers import SCHEDULERS_BY_STEP
 
 _SECTIONS = ("model", "quant", "data", "optimizer", "scheduler", "trainer")
@@ -36,6 +37,8 @@ def resumed(config: Mapping[str, Any], defaults: Mapping[str, Any], overrides: S
         UserError: for a checkpoint that can't be read, and for an option that would make the run end elsewhere.
     """
     where = f"ckpt_path={config['ckpt_path']}"
+    if is_packed(config["ckpt_path"]):
+        raise UserError(f"{where}: is a packed file, which holds no state of a training; init_from starts a new one")
     before = checkpoint_config(load_checkpoint(config["ckpt_path"]))
     given = [override.lstrip("+~").partition("=")[0].partition("@")[0] for override in overrides]
     merged = {**deepcopy(dict(config)), **_relocated(before, config["paths"]["output_dir"])}

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from apot_lit.interop.reference import is_reference, reference_state
-from apot_lit.runs.checkpoint import load_checkpoint, load_network, network_state, read_file, require_config
+from apot_lit.runs.checkpoint import load_checkpoint, load_network, network_state
+from apot_lit.stored.trained import read_weights
 from apot_lit.training.classifier import QuantClassifier
 
 
@@ -22,10 +22,4 @@ def load_start(classifier: QuantClassifier, config: dict[str, Any]) -> None:
         load_network(classifier.network, state, f"ckpt_path={config['ckpt_path']}")
     elif config["init_from"] is not None:
         where = f"init_from={config['init_from']}"
-        checkpoint = read_file(config["init_from"], "init_from")
-        if is_reference(checkpoint):
-            state = reference_state(checkpoint)
-        else:
-            require_config(checkpoint, where)
-            state = network_state(checkpoint)
-        load_network(classifier.network, state, where, allow_alphas=True)
+        load_network(classifier.network, read_weights(config["init_from"], "init_from"), where, allow_alphas=True)

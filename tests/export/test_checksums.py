@@ -12,11 +12,11 @@ from safetensors.torch import load_file, save_file
 from apot_lit.errors import UserError
 from apot_lit.export.engines import OnnxEngine
 from apot_lit.export.onnx_model import build_onnx
-from apot_lit.export.packed import load_packed, save_packed
 from apot_lit.graph.trace import build_steps
 from apot_lit.models import PixelInput
 from apot_lit.models.build import build_network
 from apot_lit.quant import QuantSpec, quant_layers, quantize_model
+from apot_lit.stored.packed import load_packed, save_packed
 from tests.export.conftest import PIXELS
 
 CONFIG = {

@@ -13,12 +13,12 @@ from apot_lit.errors import UserError
 from apot_lit.export.c_source import write_c
 from apot_lit.export.engines import CEngine, OnnxEngine, PackedEngine
 from apot_lit.export.onnx_model import build_onnx, float_layers
-from apot_lit.export.packed import save_packed
 from apot_lit.export.verify import verify
 from apot_lit.graph.steps import Convolution
 from apot_lit.graph.trace import build_steps
 from apot_lit.models import PixelInput, ResNet
 from apot_lit.quant import QuantSpec, quantize_model
+from apot_lit.stored.packed import save_packed
 from tests.export.conftest import PIXELS, REFERENCE_PIXELS, digits, fit, trained
 
 SHAPE = (1, 28, 28)

@@ -10,9 +10,9 @@ import pytest
 from apot_lit.errors import UserError
 from apot_lit.export.c_source import C_FILES, write_c
 from apot_lit.export.onnx_model import build_onnx
-from apot_lit.export.packed import save_packed
 from apot_lit.export.place import placing, refuse_occupied
 from apot_lit.graph.trace import build_steps
+from apot_lit.stored.packed import save_packed
 from tests.export.conftest import trained
 
 SHAPE = (1, 28, 28)

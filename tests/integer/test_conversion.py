@@ -15,7 +15,7 @@ from apot_lit.models import PixelInput
 from apot_lit.quant import QuantSpec, quantize_model
 from apot_lit.quant.convert import act_quantizers
 from apot_lit.quant.quantizers import Codes
-from apot_lit.runs.trained import read_any_trained
+from apot_lit.stored.trained import read_any_trained
 from tests.conftest import ROOT
 from tests.export.conftest import REFERENCE_PIXELS, digits, fit, trained
 
@@ -148,7 +148,7 @@ def test_torchvisions_resnet18_at_its_own_size_becomes_integers():
 @pytest.mark.skipif(not RELEASED.exists(), reason="no released checkpoint at hand")
 @pytest.mark.parametrize(("stream_bit", "differing"), [(16, 30), (8, 150)])
 def test_the_released_checkpoint_predicts_in_integers_what_it_does_in_floats(stream_bit, differing):
-    _, network = read_any_trained(str(RELEASED), {"name": "resnet10"}, {"bit": 4, "power": 1}, ROOT / "data/mnist")
+    _, network, _ = read_any_trained(str(RELEASED), {"name": "resnet10"}, {"bit": 4, "power": 1}, ROOT / "data/mnist")
     integers = to_integers(network.eval(), digits("train")[0][:1000], stream_bit)
     images, labels = digits()
     found, expected = logits(Executor(integers), images).argmax(1), logits(network, images).argmax(1)

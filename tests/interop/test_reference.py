@@ -9,7 +9,7 @@ import torch
 from apot_lit.interop.reference import fitting_options, is_reference, reference_state
 from apot_lit.models import ResNet
 from apot_lit.quant import QuantSpec, quantize_model
-from apot_lit.runs.trained import read_any_trained
+from apot_lit.stored.trained import read_any_trained
 from tests.conftest import ROOT, one_thread
 
 RELEASED = ROOT.parent / "shared/reference/resnet10_4bit_apot.pth.tar"

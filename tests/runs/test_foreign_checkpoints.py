@@ -12,7 +12,7 @@ import torch
 from apot_lit.data.mnist import build_datamodule
 from apot_lit.errors import UserError
 from apot_lit.runs.checkpoint import FORMAT, SEAL, read_file, sealed
-from apot_lit.runs.trained import read_any_trained, read_trained
+from apot_lit.stored.trained import read_any_trained, read_trained
 from apot_lit.training.classifier import QuantClassifier
 from tests.conftest import ROOT, one_thread
 from tests.interop.test_reference import quantised, write_reference

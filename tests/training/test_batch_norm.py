@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from apot_lit.data.mnist import build_datamodule
-from apot_lit.runs.trained import read_trained
+from apot_lit.stored.trained import read_trained
 
 TINY = ["model=resnet10", "model.width=2", "data.train_images=384", "data.eval_batch_size=384", "data.batch_size=64",
         "trainer.max_epochs=3", "trainer=cpu", "trainer.limit_test_batches=1", "callbacks=best"]  # fmt: skip
@@ -16,7 +16,7 @@ def statistics(path):
 
     The training images are one batch, so that the latter need no mean of batches.
     """
-    config, network = read_trained(str(path))
+    config, network, _ = read_trained(str(path))
     ((images, _),) = build_datamodule(config).eval_loader("train")
     saved, measured, hooks = {}, {}, []
     for name, layer in network.named_modules():
