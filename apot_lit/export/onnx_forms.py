@@ -3,12 +3,11 @@
 A model calls them by name, so that it shows the steps as they are; engines put their content in their place. What is
 made of constants alone, such as tables, engines compute once, when they open the file.
 
-Every operation is exact. Sums of codes are whole numbers of float32, since onnxruntime convolves integers image by image,
-at a tenth of the speed. ``x * M + B`` and its shift are numbers of float64: with less than 53 bits nothing is rounded, and
-`Floor` is the arithmetic shift. Codes are looked up in a table over the stream's values, which costs the same for every
-set of levels; `GatherElements` does so at 0.5 to 1 ns a value, `Gather` at 7 to 11, a comparison with each threshold of
-APoT at 5 bits at 15 (onnxruntime 1.31, one thread of an AMD EPYC). A multiplication by a constant and a rounding would
-do for uniform levels, but not exactly: what rounds to the stream first moves thresholds by up to one.
+Every operation is exact. Sums of codes are whole numbers of float32, since onnxruntime convolves integers image by
+image, at a tenth of the speed. ``x * M + B`` and its shift are numbers of float64: with less than 53 bits nothing is
+rounded, and `Floor` is the arithmetic shift. Codes are looked up in a table over the stream's values, which costs the
+same for every set of levels. `GatherElements` does so at 0.5 to 1 ns a value, `Gather` at 7 to 11, and comparisons with
+the 31 thresholds of 5 bits take 20 and more (onnxruntime 1.31, one thread of an AMD EPYC).
 """
 
 from onnx import FunctionProto, parser
@@ -126,26 +125,31 @@ _FORMS = {
         clipped = Clip(exact, least, most)
         {_LOOK_UP}
     }}""",
-    # Thresholds of each channel: all of them are compared, at once.
+    # Thresholds of each channel: all are compared at once, each for the whole batch.
     "ChannelThreshold": """(x, thresholds, sign, codes) => (y) {
         axes = Constant<value: tensor = int64[2] {1, 2}>()
         each = Unsqueeze(sign, axes)
         signs = CastLike(each, x)
         turned = Mul(x, signs)
-        last = Constant<value: tensor = int64[1] {-1}>()
-        column = Unsqueeze(turned, last)
-        spread = Unsqueeze(thresholds, axes)
+        first = Constant<value: tensor = int64[1] {0}>()
+        once = Unsqueeze(turned, first)
+        rows = Transpose<perm: ints = [1, 0]>(thresholds)
+        around = Constant<value: tensor = int64[3] {1, 3, 4}>()
+        spread = Unsqueeze(rows, around)
         limits = CastLike(spread, x)
-        reached = GreaterOrEqual(column, limits)
+        reached = GreaterOrEqual(once, limits)
         counted = Cast<to: int = 1>(reached)
         values = Cast<to: int = 1>(codes)
-        begin = Constant<value: tensor = int64[1] {0}>()
         second = Constant<value: tensor = int64[1] {1}>()
+        last = Constant<value: tensor = int64[1] {-1}>()
         end = Constant<value: tensor = int64[1] {1000}>()
         upper = Slice(values, second, end)
-        lower = Slice(values, begin, last)
+        lower = Slice(values, first, last)
         gaps = Sub(upper, lower)
-        y = MatMul(counted, gaps)
+        inner = Constant<value: tensor = int64[4] {1, 2, 3, 4}>()
+        steps = Unsqueeze(gaps, inner)
+        parts = Mul(counted, steps)
+        y = ReduceSum<keepdims: int = 0>(parts, first)
     }""",
     "SaturatingAdd": """(a, b, smallest, largest) => (y) {
         sum = Add(a, b)

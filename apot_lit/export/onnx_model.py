@@ -33,8 +33,7 @@ OUTPUT = "logits"
 WEIGHT, CODES = ".weight", ".codes"
 """What follows the name of a layer in the names of its weights and of the codes that it reads."""
 
-_VERSIONS = {TensorProto.INT2: (25, 13)}
-_OPSET, _IR = 21, 10
+_OLDER, _NEWER = (21, 10), (25, 13)  # opset and format of the file; the newer ones know weights of 2 bits
 _DOUBLE = 53
 _WEIGHT_TYPES = ((TensorProto.INT2, 2), (TensorProto.INT4, 4), (TensorProto.INT8, 8))
 
@@ -44,8 +43,8 @@ Array = npt.NDArray[Any]
 def build_onnx(network: IntegerNetwork, metadata: Mapping[str, Any]) -> onnx.ModelProto:
     """Builds an ONNX model: uint8 pixels ``[N, C, H, W]`` in, int64 logits out.
 
-    Weights are indices of levels in the smallest of 2, 4 and 8 bits that holds them. A step is a call of a function; see
-    `apot_lit.export.onnx_forms`. The opset is 21, or 25 with weights of 2 bits.
+    Weights are indices of levels in the smallest of 2, 4 and 8 bits that holds them. A step is a call of a function;
+    see `apot_lit.export.onnx_forms`. The opset is 21, or 25 with weights of 2 bits.
 
     Args:
         network: what to write. Batch norms that are not folded into thresholds are faster.
@@ -56,7 +55,8 @@ def build_onnx(network: IntegerNetwork, metadata: Mapping[str, Any]) -> onnx.Mod
         UserError: naming a layer with thresholds that no quantiser has.
     """
     writer = _Writer(network)
-    opset, ir_version = max((_VERSIONS.get(t.data_type, (_OPSET, _IR)) for t in writer.constants.values()))
+    types = {tensor.data_type for tensor in writer.constants.values()}
+    opset, ir_version = _NEWER if TensorProto.INT2 in types else _OLDER
     graph = helper.make_graph(
         writer.nodes,
         "apot_lit",
