@@ -9,20 +9,23 @@ import numpy.typing as npt
 
 from apot_lit.errors import UserError
 from apot_lit.export.onnx_checksum import check_checksum
-from apot_lit.graph.steps import INPUT, Convolution, Linear, Quantize, Step
+from apot_lit.export.onnx_model import CODES, WEIGHT
+from apot_lit.graph.steps import INPUT
 
 Array = npt.NDArray[Any]
 
+_BATCH = 128  # of what is computed at once; the memory for comparisons with all thresholds grows with it
 
-class OnnxFile:
-    """Runs an ONNX file that this project wrote in onnxruntime on the CPU.
+
+class OnnxEngine:
+    """Runs an ONNX file that this project wrote in onnxruntime on the CPU, with what is in the file alone.
 
     Args:
         path: the file.
         threads: of onnxruntime, None for its default.
 
     Attributes:
-        code_names: names of the values that are activation codes, in the order they are computed.
+        metadata: what the file says of itself, as text.
 
     Raises:
         UserError: if the file is missing, damaged, or does not fit the checksum that is in it.
@@ -32,31 +35,53 @@ class OnnxFile:
         import onnx
         from onnx import TensorProto, helper
 
-        self._threads = threads
+        self._path, self._threads = path, threads
         try:
             model = onnx.load(path)
             check_checksum(model)
             onnx.checker.check_model(model)
+            self.metadata = {entry.key: entry.value for entry in model.metadata_props}
             self._session = self._open(model)
-            self._constants = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
-            self.code_names = [node.output[0] for node in model.graph.node if node.op_type == "Gather"]
-            model.graph.output.extend(
-                helper.make_tensor_value_info(name, TensorProto.UINT8, ["N", None, None, None])
-                for name in self.code_names
-            )
-            self._with_codes = self._open(model)
+            values = [name for node in model.graph.node for name in node.output]
+            constants = [tensor.name for tensor in model.graph.initializer]
+            self._codes = [name for name in values if name.endswith(CODES)]
+            self._weights = [name for name in (*values, *constants) if name.endswith(WEIGHT)]
+            for name in (*self._codes, *self._weights):
+                value = helper.make_empty_tensor_value_info(name)
+                value.type.tensor_type.elem_type = TensorProto.FLOAT
+                model.graph.output.append(value)
+            self._watching = self._open(model)
         except Exception as error:  # protobuf, checker and onnxruntime each have their own
             raise UserError(f"{path}: is damaged or not this network's ({str(error).splitlines()[0][:150]})") from error
+        shape = model.graph.input[0].type.tensor_type.shape.dim
+        self._blank = np.zeros([1, *(size.dim_value for size in shape[1:])], np.uint8)
+        self._is_integer = model.graph.output[0].type.tensor_type.elem_type == TensorProto.INT64
+
+    def weights(self) -> Mapping[str, Array]:
+        """See `Engine`: as the convolutions read them; those of a network in full precision are floats."""
+        found = self._watching.run(self._weights, {INPUT: self._blank})
+        return {name.removesuffix(WEIGHT): self._whole(name, w) for name, w in zip(self._weights, found, strict=True)}
 
     def logits(self, pixels: Array) -> Array:
-        """See `Engine`."""
-        (logits,) = self._session.run(None, {INPUT: pixels})
-        return np.asarray(logits)
+        """See `Engine`; those of a network in full precision are float32."""
+        (logits,) = _in_pieces(lambda piece: self._session.run(None, {INPUT: piece}), pixels)
+        return logits
 
     def codes(self, pixels: Array) -> tuple[Array, Mapping[str, Array]]:
-        """Logits, and activation codes by the name they have in the file."""
-        logits, *codes = self._with_codes.run(None, {INPUT: pixels})
-        return logits, dict(zip(self.code_names, codes, strict=True))
+        """See `Engine`."""
+        names = [self._session.get_outputs()[0].name, *self._codes]
+        logits, *codes = _in_pieces(lambda piece: self._watching.run(names, {INPUT: piece}), pixels)
+        found = zip(self._codes, codes, strict=True)
+        return logits, {name.removesuffix(CODES): self._whole(name, values) for name, values in found}
+
+    def _whole(self, name: str, values: Array) -> Array:
+        """Whole numbers in float32 as integers."""
+        if not self._is_integer:
+            return values
+        integers = values.astype(np.int32)
+        if not np.array_equal(integers, values):
+            raise UserError(f"{self._path}: is damaged ({name} has values that are not whole numbers)")
+        return integers
 
     def _open(self, model: Any) -> Any:
         import onnxruntime
@@ -68,33 +93,8 @@ class OnnxFile:
         return onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
 
 
-class OnnxEngine(OnnxFile):
-    """Runs the ONNX file of a known network.
-
-    Args:
-        path: the file.
-        steps: of the network it was made from; they name its values.
-        threads: of onnxruntime, None for its default.
-
-    Raises:
-        UserError: as `OnnxFile`, and if the file's values are not those of the steps.
-    """
-
-    def __init__(self, path: Path, steps: Sequence[Step], threads: int | None = None) -> None:
-        super().__init__(path, threads)
-        self._layers = {step.output: step.layer for step in steps if isinstance(step, Quantize)}
-        self._weights = {step.layer: step for step in steps if isinstance(step, Convolution | Linear)}
-        names = {*self._layers, *(f"{layer}.weight" for layer in self._weights)}
-        missing = sorted(names - {*self.code_names, *self._constants})
-        if missing:
-            raise UserError(f"{path}: is damaged or not this network's ({missing[0]} is missing)")
-
-    def weights(self) -> Mapping[str, Array]:
-        """See `Engine`."""
-        found = {layer: self._constants[f"{layer}.weight"] for layer in self._weights}
-        return {layer: array.T if isinstance(self._weights[layer], Linear) else array for layer, array in found.items()}
-
-    def codes(self, pixels: Array) -> tuple[Array, Mapping[str, Array]]:
-        """See `Engine`."""
-        logits, codes = super().codes(pixels)
-        return logits, {layer: codes[name] for name, layer in self._layers.items()}
+def _in_pieces(run: Any, pixels: Array) -> Sequence[Array]:
+    if len(pixels) <= _BATCH:
+        return [np.asarray(value) for value in run(pixels)]
+    pieces = [run(pixels[start : start + _BATCH]) for start in range(0, len(pixels), _BATCH)]
+    return [np.concatenate(values) for values in zip(*pieces, strict=True)]

@@ -1,7 +1,7 @@
-"""The steps of a network as an ONNX model that standard engines run."""
+"""A network of integers as an ONNX model that standard engines run, with the same bits."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import singledispatchmethod
 from typing import Any
 
@@ -10,89 +10,103 @@ import numpy.typing as npt
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from apot_lit.errors import UserError
 from apot_lit.export.onnx_checksum import add_checksum
-from apot_lit.graph.steps import (
-    INPUT,
-    Add,
-    Affine,
-    Convolution,
-    Flatten,
-    GlobalAveragePool,
-    Linear,
-    MaxPool,
-    Normalize,
-    Quantize,
-    Relu,
-    Step,
+from apot_lit.export.onnx_forms import DOMAIN, functions
+from apot_lit.graph.shapes import infer_shapes
+from apot_lit.graph.steps import INPUT, Add, AnyConvolution, AnyLinear, Flatten, MaxPool, Relu, Step
+from apot_lit.integer.fixed_point import Range, check_product
+from apot_lit.integer.network import (
+    Accumulate,
+    ChannelThreshold,
+    Head,
+    IntegerNetwork,
+    Rescale,
+    SumPositions,
+    Threshold,
 )
+from apot_lit.integer.widths import accumulator_range
+from apot_lit.quant.levels import LevelSet
+from apot_lit.quant.sums import EXACT_INTEGERS
 
-OPSET, IR_VERSION = 17, 9
 OUTPUT = "logits"
+WEIGHT, CODES = ".weight", ".codes"
+"""What follows the name of a layer in the names of its weights and of the codes that it reads."""
+
+_OLDER, _NEWER = (21, 10), (25, 13)  # opset and format of the file; the newer ones know weights of 2 bits
+_DOUBLE = 53
+_WEIGHT_TYPES = ((TensorProto.INT2, 2), (TensorProto.INT4, 4), (TensorProto.INT8, 8))
+
+Array = npt.NDArray[Any]
 
 
-def build_onnx(
-    steps: Sequence[Step],
-    input_shape: tuple[int, int, int],
-    metadata: Mapping[str, Any],
-) -> onnx.ModelProto:
-    """Builds an ONNX model: uint8 pixels ``[N, C, H, W]`` in, float32 logits out.
+def build_onnx(network: IntegerNetwork, metadata: Mapping[str, Any]) -> onnx.ModelProto:
+    """Builds an ONNX model: uint8 pixels ``[N, C, H, W]`` in, int64 logits out.
 
-    A quantised convolution is ``ConvInteger`` on uint8 activation codes and int8 weight codes with int32 accumulators,
-    followed by its scale and the batch norm as one multiplication and one addition. Activation codes are looked up in
-    a table of half-grid indices: multiply, clip, cast (which truncates), gather.
+    Weights are indices of levels in the smallest of 2, 4 and 8 bits that holds them. A step is a call of a function;
+    see `apot_lit.export.onnx_forms`. The opset is 21, or 25 with weights of 2 bits.
 
     Args:
-        steps: from `build_steps`.
-        input_shape: C, H and W.
-        metadata: kept in the model, as JSON where it is not text; a checksum over the whole model is added.
+        network: what to write. Batch norms that are not folded into thresholds are faster.
+        metadata: kept in the model, as JSON where it is not text, beside stream, fraction and scale of the logits; a
+            checksum over the whole model is added.
 
-    Returns:
-        A model that passes ``onnx.checker`` with full shape inference.
+    Raises:
+        UserError: naming a layer with thresholds that no quantiser has.
     """
-    writer = _Writer(steps)
+    writer = _Writer(network)
+    types = {tensor.data_type for tensor in writer.constants.values()}
+    opset, ir_version = _NEWER if TensorProto.INT2 in types else _OLDER
     graph = helper.make_graph(
         writer.nodes,
         "apot_lit",
-        [helper.make_tensor_value_info(INPUT, TensorProto.UINT8, ["N", *input_shape])],
-        [helper.make_tensor_value_info(OUTPUT, TensorProto.FLOAT, ["N", None])],
-        writer.constants,
+        [helper.make_tensor_value_info(INPUT, TensorProto.UINT8, ["N", *network.input_shape])],
+        [helper.make_tensor_value_info(OUTPUT, TensorProto.INT64, ["N", None])],
+        list(writer.constants.values()),
     )
     model = helper.make_model(
-        graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION, producer_name="apot_lit"
+        graph,
+        opset_imports=[helper.make_opsetid("", opset), helper.make_opsetid(DOMAIN, 1)],
+        ir_version=ir_version,
+        producer_name="apot_lit",
+        functions=functions({node.op_type for node in writer.nodes if node.domain == DOMAIN}, opset),
     )
-    helper.set_model_props(
-        model, {key: value if isinstance(value, str) else json.dumps(value) for key, value in metadata.items()}
-    )
-    add_checksum(model)
-    onnx.checker.check_model(model, full_check=True)
+    facts = {
+        "stream_bit": network.stream_bit,
+        "fraction": network.fraction,
+        "logit_scale": network.logit_scale,
+        **metadata,
+    }
+    seal(model, facts)
     return model
 
 
-def float_layers(steps: Sequence[Step]) -> list[str]:
-    """Layers whose products are those of floats: their input, or input and weights, are no integers."""
-    return [
-        step.layer for step in steps if isinstance(step, Linear) or (isinstance(step, Convolution) and not step.integer)
-    ]
+def seal(model: onnx.ModelProto, metadata: Mapping[str, Any]) -> None:
+    """Adds metadata and checksum to a model, and checks it as ONNX does, shapes included."""
+    texts = {key: value if isinstance(value, str) else json.dumps(value) for key, value in metadata.items()}
+    helper.set_model_props(model, texts)
+    add_checksum(model)
+    onnx.checker.check_model(model, full_check=True)
 
 
 class _Writer:
-    def __init__(self, steps: Sequence[Step]) -> None:
+    """Nodes and constants of a network."""
+
+    def __init__(self, network: IntegerNetwork) -> None:
         self.nodes: list[onnx.NodeProto] = []
-        self.constants: list[onnx.TensorProto] = []
-        self._names: set[str] = set()
-        # An affine step that alone reads a convolution takes over its scale: one multiplication for both.
-        readers = {name: [step for step in steps if name in step.inputs] for step in steps for name in step.inputs}
-        self.scales = {
-            step.output: np.float32(1 if step.scale is None else step.scale)
-            for step in steps
-            if isinstance(step, Convolution)
-            and step.bias is None
-            and all(isinstance(reader, Affine) for reader in readers.get(step.output, [None]))
-        }
-        last = steps[-1].output
-        for step in steps:
-            self.write(step)
-        self.nodes.append(helper.make_node("Identity", [last], [OUTPUT]))
+        self.constants: dict[str, onnx.TensorProto] = {}
+        self.network = network
+        self.shapes = infer_shapes(network.steps, network.input_shape)
+        self.sums: dict[str, Range] = {}
+        self.readers: dict[str, list[Step]] = {}
+        for step in network.steps:
+            for name in step.inputs:
+                self.readers.setdefault(name, []).append(step)
+        self.names = {network.steps[-1].output: OUTPUT}
+        self.written: set[str] = set()
+        for step in network.steps:
+            if step.output not in self.written:
+                self.write(step)
 
     @singledispatchmethod
     def write(self, step: Step) -> None:
@@ -100,97 +114,148 @@ class _Writer:
         raise NotImplementedError(type(step))
 
     @write.register
-    def _(self, step: Normalize) -> None:
-        floats = self._node("Cast", [step.inputs[0]], f"{step.output}_float", to=TensorProto.FLOAT)
-        shifted = self._node("Sub", [floats, self._scalar(step.offset)], f"{step.output}_shifted")
-        self._node("Mul", [shifted, self._scalar(step.scale)], step.output)
-
-    @write.register
-    def _(self, step: Quantize) -> None:
-        name = step.output
-        half = self._node("Mul", [step.inputs[0], self._scalar(step.factor)], f"{name}_half")
-        clipped = self._node("Clip", [half, self._scalar(0.0), self._scalar(2.0 * step.unit)], f"{name}_clipped")
-        index = self._node("Cast", [clipped], f"{name}_index", to=TensorProto.INT32)
-        table = self._constant(f"table_{step.levels.scheme}_{step.levels.bits}", np.array(step.table, np.uint8))
-        self._node("Gather", [table, index], name)
-
-    @write.register
-    def _(self, step: Convolution) -> None:
-        weight = self._constant(f"{step.layer}.weight", step.weight)
-        attributes = {
+    def _(self, step: Accumulate) -> None:
+        self.sums[step.output] = accumulator_range(step)
+        rows = np.abs(step.weight.reshape(len(step.weight), -1).astype(np.int64)).sum(1)
+        geometry = {
             "strides": list(step.stride),
             "pads": [*step.padding, *step.padding],
             "dilations": list(step.dilation),
             "group": step.groups,
         }
+        weight = self._weight(step)
+        raw = step.multiplier == 1 and step.offset == 0
+        name = step.output if raw else f"{step.layer}.pixels"
+        largest = int(rows.max(initial=0))
+        fits = step.largest * largest < EXACT_INTEGERS
+        source = self._value(step.inputs[0])
+        if fits and source == INPUT:
+            source = self._add("Cast", [source], f"{INPUT}.float32", domain="", to=TensorProto.FLOAT)
+        self._add("Conv" if fits else "WideConv", [source, weight], name, domain="" if fits else DOMAIN, **geometry)
+        if not raw:
+            reach = max(step.offset, step.multiplier * step.largest - step.offset) * largest
+            parts = step.multiplier * step.largest * largest, step.offset * largest
+            kind = np.float32 if max(reach, *parts) < EXACT_INTEGERS else np.float64
+            shape = self._constant("one_image", np.array([1, *self.network.input_shape], np.int64))
+            border = self._add("Border", [weight, shape], f"{step.layer}.border", **geometry)
+            q, r = (
+                self._constant(f"{step.layer}.{key}", np.array(value, kind))
+                for key, value in (("multiplier", step.multiplier), ("offset", step.offset))
+            )
+            self._add("Centre", [name, border, q, r], step.output)
+
+    @write.register
+    def _(self, step: Rescale) -> None:
         name = step.output
-        if step.integer:
-            zero = self._constant(f"zero_point_{step.zero_point}", np.array(step.zero_point, np.uint8))
-            sums = self._node("ConvInteger", [step.inputs[0], weight, zero], f"{name}_sums", **attributes)
-            value = self._node("Cast", [sums], name if name in self.scales else f"{name}_float", to=TensorProto.FLOAT)
+        within = np.full(len(step.multiplier), self.network.largest, np.int64)
+        values = self.sums.get(step.inputs[0], (-within - 1, within))
+        wide = max(check_product(step, values), *(b.bit_length() + 1 for b in step.bias.tolist())) > _DOUBLE
+        shift = step.shift.astype(np.int64)
+        arrays = {
+            "multiplier": step.multiplier.astype(np.int16),
+            "bias": step.bias & ((1 << shift) - 1) if wide else step.bias,
+            "shift": step.shift.astype(np.uint8),
+        }
+        parts = [self._value(step.inputs[0]), *(self._constant(f"{name}.{key}", arrays[key]) for key in arrays)]
+        readers = self.readers[name]
+        if wide:
+            added = self._constant(f"{name}.added", step.bias >> shift)
+            self._saturated("WideRescale", step, [*parts, added])
+        elif len(readers) == 1 and isinstance(readers[0], Threshold):
+            limits = self._thresholds(readers[0])
+            self._codes("RescaleThreshold", readers[0], [*parts, *limits, self._largest()], self._shape(readers[0]))
         else:
-            source = step.inputs[0]
-            if step.weight.dtype == np.int8:
-                weight = self._node("Cast", [weight], f"{name}_weight", to=TensorProto.FLOAT)
-            value = self._node("Conv", [source, weight], name if name in self.scales else f"{name}_sums", **attributes)
-        if name not in self.scales:
-            scale = 1.0 if step.scale is None else step.scale
-            bias = np.zeros(len(step.weight), np.float32) if step.bias is None else step.bias
-            scaled = self._node("Mul", [value, self._scalar(scale)], f"{name}_scaled")
-            self._node("Add", [scaled, self._constant(f"{step.layer}.bias", bias.reshape(-1, 1, 1))], name)
+            self._saturated("Rescale", step, parts)
 
     @write.register
-    def _(self, step: Affine) -> None:
-        factor = step.factor * self.scales.get(step.inputs[0], np.float32(1))
-        factors = self._constant(f"{step.output}_factor", factor.reshape(-1, 1, 1).astype(np.float32))
-        offsets = self._constant(f"{step.output}_offset", step.offset.reshape(-1, 1, 1))
-        product = self._node("Mul", [step.inputs[0], factors], f"{step.output}_product")
-        self._node("Add", [product, offsets], step.output)
+    def _(self, step: Threshold) -> None:
+        self._codes("Threshold", step, [self._value(step.inputs[0]), *self._thresholds(step)], self._shape(step))
 
     @write.register
-    def _(self, step: Linear) -> None:
-        name = step.output
-        weight = self._constant(f"{step.layer}.weight", np.ascontiguousarray(step.weight.T))
-        if step.weight.dtype == np.int8:
-            weight = self._node("Cast", [weight], f"{name}_weight", to=TensorProto.FLOAT)
-        value = self._node("MatMul", [step.inputs[0], weight], f"{name}_sums")
-        if step.scale is not None:
-            value = self._node("Mul", [value, self._scalar(step.scale)], f"{name}_scaled")
-        bias = np.zeros(len(step.weight), np.float32) if step.bias is None else step.bias
-        self._node("Add", [value, self._constant(f"{step.layer}.bias", bias)], name)
-
-    @write.register
-    def _(self, step: Relu) -> None:
-        self._node("Relu", list(step.inputs), step.output)
+    def _(self, step: ChannelThreshold) -> None:
+        kind = np.int32 if np.abs(step.thresholds).max() < 2**31 else np.int64
+        thresholds = self._constant(f"{step.layer}.thresholds", step.thresholds.astype(kind))
+        sign = self._constant(f"{step.layer}.sign", step.sign.astype(np.int8))
+        source = self._value(step.inputs[0])
+        self._codes("ChannelThreshold", step, [source, thresholds, sign, self._levels(step.levels)], {})
 
     @write.register
     def _(self, step: Add) -> None:
-        self._node("Add", list(step.inputs), step.output)
+        self._saturated("SaturatingAdd", step, [*map(self._value, step.inputs)])
+
+    @write.register
+    def _(self, step: Relu) -> None:
+        self._add("Relu", [self._value(step.inputs[0])], step.output, domain="")
 
     @write.register
     def _(self, step: MaxPool) -> None:
-        pads = [*step.padding, *step.padding]
-        shape = {"kernel_shape": list(step.kernel), "strides": list(step.stride), "pads": pads}
-        self._node("MaxPool", list(step.inputs), step.output, **shape)
+        geometry = {"kernel_shape": list(step.kernel), "strides": list(step.stride), "pads": [*step.padding] * 2}
+        self._add("MaxPool", [self._value(step.inputs[0])], step.output, domain="", **geometry)
 
     @write.register
-    def _(self, step: GlobalAveragePool) -> None:
-        self._node("GlobalAveragePool", list(step.inputs), step.output)
+    def _(self, step: SumPositions) -> None:
+        self._add("SumPositions", [self._value(step.inputs[0])], step.output)
 
     @write.register
     def _(self, step: Flatten) -> None:
-        self._node("Flatten", list(step.inputs), step.output)
+        self._add("Flatten", [self._value(step.inputs[0])], step.output, domain="")
 
-    def _node(self, kind: str, inputs: list[str], output: str, **attributes: Any) -> str:
-        self.nodes.append(helper.make_node(kind, inputs, [output], name=f"{kind}_{output}", **attributes))
-        return output
+    @write.register
+    def _(self, step: Head) -> None:
+        bias = self._constant(f"{step.layer}.bias", step.bias)
+        self._add("Head", [self._value(step.inputs[0]), self._weight(step), bias], step.output)
 
-    def _constant(self, name: str, array: npt.NDArray[Any]) -> str:
-        if name not in self._names:
-            self._names.add(name)
-            self.constants.append(numpy_helper.from_array(np.ascontiguousarray(array), name))
+    def _weight(self, step: AnyConvolution | AnyLinear) -> str:
+        """Weights as float32, from indices of levels or from codes in as few bits as hold them."""
+        levels = step.levels if isinstance(step, AnyConvolution) else None
+        index = step.weight.astype(np.int64)
+        table = []
+        if levels is not None and levels.scheme != "uniform" and np.isin(np.abs(index), levels.codes).all():
+            index = np.sign(index) * np.searchsorted(levels.codes, np.abs(index))
+            table = [self._levels(levels)]
+        least, most = int(index.min(initial=0)), int(index.max(initial=0))
+        kind = next(kind for kind, bit in _WEIGHT_TYPES if max(most, -1 - least) < 2 ** (bit - 1))
+        name = self._constant(f"{step.layer}.index", index.astype(helper.tensor_dtype_to_np_dtype(kind)))
+        return self._add("LevelWeight" if table else "CodeWeight", [name, *table], f"{step.layer}{WEIGHT}")
+
+    def _thresholds(self, step: Threshold) -> list[str]:
+        if step.thresholds[0] < 1:
+            raise UserError(f"layer {step.layer}: gives values below 1 a code other than 0, which format=onnx can't")
+        return [self._constant(f"{step.layer}.thresholds", step.thresholds), self._levels(step.levels)]
+
+    def _levels(self, levels: LevelSet) -> str:
+        return self._constant(f"{levels.scheme}_{levels.bits}_codes", np.array(levels.codes, np.uint8))
+
+    def _saturated(self, kind: str, step: Rescale | Add, inputs: list[str]) -> None:
+        """Adds what saturates; at 0 from below where a ReLU alone reads it."""
+        (reader, *others) = self.readers[step.output]
+        if isinstance(reader, Relu) and not others:
+            self.names[reader.output] = step.output
+            self.written.add(reader.output)
+            smallest = self._constant("zero", np.array(0, np.int32))
+        else:
+            smallest = self._constant("smallest", np.array(-self.network.largest - 1, np.int32))
+        self._add(kind, [*inputs, smallest, self._largest()], step.output)
+
+    def _largest(self) -> str:
+        return self._constant("largest", np.array(self.network.largest, np.int32))
+
+    def _shape(self, step: Step) -> dict[str, list[int]]:
+        return {"shape": [-1, *self.shapes[step.output]]}
+
+    def _codes(self, kind: str, step: Threshold | ChannelThreshold, inputs: list[str], attributes: Any) -> None:
+        self.names[step.output] = f"{step.layer}{CODES}"
+        self._add(kind, inputs, step.output, **attributes)
+        self.written.add(step.output)
+
+    def _value(self, name: str) -> str:
+        return self.names.get(name, name)
+
+    def _add(self, kind: str, inputs: list[str], output: str, domain: str = DOMAIN, **attributes: Any) -> str:
+        name = self._value(output)
+        self.nodes.append(helper.make_node(kind, inputs, [name], name=name, domain=domain, **attributes))
         return name
 
-    def _scalar(self, value: float) -> str:
-        rounded = np.array(value, np.float32)
-        return self._constant(f"scalar_{rounded.tobytes().hex()}", rounded)
+    def _constant(self, name: str, array: Array) -> str:
+        self.constants.setdefault(name, numpy_helper.from_array(np.asarray(array, order="C"), name))
+        return name
