@@ -11,7 +11,8 @@ from omegaconf import OmegaConf
 from apot_lit.config.overrides import override
 
 VALUES = ["/tmp/run_1", "outputs/2026-01-31_12-00-00/last.ckpt", "1/2", "/1e5/3.", "null/true", "null", "1", "a b",
-          "it's", "\\'", "a=b,(c)", "${x}", "\\${x}", "/tmp/ü", "end\\", "[1]", "{a: 1}", "..", "/", "a/b#c"]  # fmt: skip
+          "it's", "\\'", "a=b,(c)", "${x}", "\\${x}", "/tmp/ü", "end\\", "[1]", "{a: 1}", "..", "/",
+          "a/b#c"]  # fmt: skip
 
 
 def read_back(text):
