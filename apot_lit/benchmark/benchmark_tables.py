@@ -13,7 +13,7 @@ VARIANTS = ("contiguous", "channels_last", "compiled")
 
 
 def markdown_table(results: Sequence[Mapping[str, Any]]) -> str:
-    """Formats the contents of files ``benchmark.json`` as the documents show them: steps, targets, and which are missed.
+    """Formats the contents of files ``benchmark.json`` as documents show them: steps, targets, which are missed.
 
     Args:
         results: the contents, at least one. A target that several of them measured is shown as the first did.
