@@ -3,7 +3,6 @@
 import functools
 import json
 import os
-import shlex
 import sys
 from collections.abc import Callable
 from itertools import count
@@ -25,7 +24,6 @@ from omegaconf.errors import (
 )
 
 from apot_lit.config.help import help_text
-from apot_lit.config.overrides import override
 from apot_lit.config.registration import plain, register
 from apot_lit.errors import Interrupted, UserError, unknown_key
 
@@ -59,7 +57,7 @@ def job(function: Callable[[dict[str, Any]], Any]) -> Callable[[DictConfig], Any
                 _failed_jobs.append(explain(error))
         except Interrupted as interruption:
             if _is_first_process():
-                _print_interruption(interruption)
+                _print_error(str(interruption))
             raise SystemExit(EXIT_INTERRUPTED) from interruption
         return None
 
@@ -94,8 +92,8 @@ def run(main: Callable[[], Any]) -> None:
             raise
         _print_error(choice)
         sys.exit(EXIT_USER_ERROR)
-    except KeyboardInterrupt as interruption:
-        _print_error(": ".join(["interrupted", *map(str, interruption.args)]))
+    except KeyboardInterrupt:
+        _print_error("interrupted")
         sys.exit(EXIT_INTERRUPTED)
     if _failed_jobs:
         sys.exit(EXIT_USER_ERROR)
@@ -190,12 +188,3 @@ def _is_first_process() -> bool:
 
 def _print_error(message: str) -> None:
     print(f"error: {message}", file=sys.stderr, flush=True)
-
-
-def _print_interruption(interruption: Interrupted) -> None:
-    if interruption.last_checkpoint is None:
-        _print_error("interrupted before the first checkpoint was written; nothing to resume from")
-        return
-    what = "the training is complete; to evaluate it" if interruption.complete else "to go on from here"
-    command = ["python", sys.argv[0], override("ckpt_path", interruption.last_checkpoint)]
-    _print_error(f"interrupted; {what}: {shlex.join(command)}")

@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from difflib import get_close_matches
-from pathlib import Path
 
 
 class UserError(Exception):
@@ -11,16 +10,7 @@ class UserError(Exception):
 
 
 class Interrupted(Exception):
-    """A run was stopped by the user.
-
-    Attributes:
-        last_checkpoint: what to go on from, None if there is nothing yet.
-        complete: whether the training was over, and only its evaluation was stopped.
-    """
-
-    def __init__(self, last_checkpoint: Path | None, complete: bool = False) -> None:
-        super().__init__("interrupted")
-        self.last_checkpoint, self.complete = last_checkpoint, complete
+    """A run was stopped by the user; says in one line what was kept and how to go on."""
 
 
 def unknown_key(key: str, known: Iterable[str]) -> str:

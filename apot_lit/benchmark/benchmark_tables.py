@@ -13,7 +13,7 @@ VARIANTS = ("contiguous", "channels_last", "compiled")
 
 
 def markdown_table(results: Sequence[Mapping[str, Any]]) -> str:
-    """Formats the contents of files ``benchmark.json`` as the README shows them: ratios of steps, then the targets.
+    """Formats the contents of files ``benchmark.json`` as documents show them: steps, targets, which are missed.
 
     Args:
         results: the contents, at least one. A target that several of them measured is shown as the first did.
@@ -29,6 +29,8 @@ def markdown_table(results: Sequence[Mapping[str, Any]]) -> str:
         if row[0] not in targets or targets[row[0]][-1] == _UNKNOWN:
             targets[row[0]] = row
     parts.append(tabulate(list(targets.values()), _TARGET_HEADERS, tablefmt="github", disable_numparse=True))
+    missed = [name for name, *_, met in targets.values() if met == _MET[False]]
+    parts.append(f"Not met: {'; '.join(missed)}." if missed else "No target that was measured is missed.")
     return "\n\n".join(parts)
 
 
@@ -106,6 +108,7 @@ def text_report(result: Mapping[str, Any]) -> str:
 
 _STEP_HEADERS = ["network", "weights and activations", "float32", *VARIANTS]
 _UNKNOWN = "not measured"
+_MET = {True: "yes", False: "no", None: _UNKNOWN}
 _TARGET_HEADERS = ["target", "wanted", "measured", "met"]
 
 
@@ -131,13 +134,12 @@ def _step_rows(result: Mapping[str, Any], spread: bool = False) -> list[list[str
 
 
 def _target_rows(result: Mapping[str, Any]) -> list[list[str]]:
-    met = {True: "yes", False: "no", None: _UNKNOWN}
     return [
         [
             target["name"],
             target["target"],
             "-" if target["measured"] is None else f"{target['measured']:.3g}",
-            met[target["met"]],
+            _MET[target["met"]],
         ]
         for target in result["targets"]
     ]

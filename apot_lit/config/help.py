@@ -1,5 +1,6 @@
 """What ``--help`` of a script says: one line for every option, from the schemas that also check them."""
 
+import re
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass
@@ -57,12 +58,14 @@ _OF = {
     "benchmark": ("benchmark", "optimizer", "scheduler", "callbacks", "logger"),
 }
 _INTERNAL = ("paths", "sweep.job")
+_COMPOSED = ("model", "callbacks")  # of these, a file without a list of defaults is only a part of others
 _OF_TRAINING = (
     *("compile", "num_sanity_val_steps", "max_epochs", "max_steps", "gradient_clip_val", "accumulate_grad_batches"),
     *("check_val_every_n_epoch", "limit_train_batches", "limit_val_batches", "log_every_n_steps", "detect_anomaly"),
 )
 _LEFT_OUT = {"evaluate": tuple(f"trainer.{name}" for name in _OF_TRAINING)}
 _NAMED = {"optimizer": OPTIMIZER_SCHEMAS, "scheduler": SCHEDULER_SCHEMAS}
+_NUMBER = re.compile(r"(\d+)")
 _DEFAULT_WIDTH = 13
 _NEEDED = "???"  # also where nothing is chosen for a section yet
 _OTHERS = ("trainer.NAME=VALUE", "any other option of Lightning's Trainer")
@@ -106,8 +109,11 @@ def help_text(script: str) -> str:
 
 
 def _choices(loader: ConfigLoader, group: str) -> list[str]:
-    """The names that a group of files offers, the schemas of sections left out."""
-    return [name for name in loader.get_group_options(group) if not name.endswith("_schema")]
+    """The names that a group of files offers, schemas of sections and parts of other files left out."""
+    names = [name for name in loader.get_group_options(group) if not name.endswith("_schema")]
+    if group in _COMPOSED:
+        names = [name for name in names if "defaults" in OmegaConf.load(CONF / group / f"{name}.yaml")]
+    return sorted(names, key=lambda name: [int(part) if part.isdigit() else part for part in _NUMBER.split(name)])
 
 
 def _sections(schema: Any, config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, list[_Option]]]:
@@ -117,7 +123,7 @@ def _sections(schema: Any, config: Mapping[str, Any], prefix: str = "") -> Itera
     hints = get_type_hints(schema)
     for one in fields(schema):
         name = f"{prefix}{one.name}"
-        if name.startswith(_INTERNAL):
+        if name in _INTERNAL:
             continue
         value = config.get(one.name, _NEEDED)
         section = next((kind for kind in get_args(hints[one.name]) or [hints[one.name]] if is_dataclass(kind)), None)

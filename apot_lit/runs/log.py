@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from apot_lit.errors import UserError
+from apot_lit.errors import Interrupted, UserError
 from apot_lit.runs.provenance import versions
 
 
@@ -48,8 +48,7 @@ def recording(path: Path, config: Mapping[str, Any]) -> Iterator[None]:
         try:
             yield
         except BaseException as error:
-            what = [f"error: {error}"] if isinstance(error, UserError) else traceback.format_exception(error)
-            for line in "".join(what).rstrip().splitlines():
+            for line in _told(error).rstrip().splitlines():
                 write(line)
             raise
         finally:
@@ -113,6 +112,13 @@ class _Handler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Writes one message."""
         self._write(f"{record.name}: {record.getMessage()}")
+
+
+def _told(error: BaseException) -> str:
+    """What a person is told of it, or all of it if it is a fault of the program."""
+    if isinstance(error, UserError | Interrupted):
+        return f"error: {error}"
+    return "error: interrupted" if isinstance(error, KeyboardInterrupt) else "".join(traceback.format_exception(error))
 
 
 def _flat(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

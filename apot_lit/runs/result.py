@@ -12,6 +12,9 @@ from apot_lit.runs.protocol import row
 from apot_lit.runs.text import duration, percent, text_table
 
 RESULT_FILE = "result.json"
+METRICS_FILE = "metrics.csv"
+SECONDS = "seconds"
+"""The column of the table of metrics that says how long an epoch took."""
 
 _INNERMOST_LIST = re.compile(r"\[[^][{}\"]*\]")  # of numbers: these need no line each
 

@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import IO, Any
 
 from apot_lit.config.overrides import override
-from apot_lit.errors import UserError
+from apot_lit.errors import Interrupted, UserError
 from apot_lit.quant.spec import QuantSpec
 from apot_lit.runs.lock import exclusive
 from apot_lit.runs.summary import SUMMARY_FILE, Run, summarise
 from apot_lit.runs.text import counted, duration, percent
+from apot_lit.sweep.estimate import last_progress, seconds_left
 from apot_lit.sweep.plan import Job, plan
 
 LOG_FILE = "sweep.log"
@@ -38,7 +39,7 @@ def run_sweep(config: dict[str, Any], overrides: list[str]) -> list[dict[str, An
 
     Raises:
         UserError: for options that cannot work, and at the end if jobs failed.
-        KeyboardInterrupt: after Ctrl-C or a termination signal, once all jobs have stopped.
+        Interrupted: after Ctrl-C or a termination signal, once all jobs have stopped.
     """
     sweep = config["sweep"]
     _check(sweep, overrides)
@@ -92,14 +93,14 @@ class _Runner:
                     self._start(self.waiting.pop(0))
                 time.sleep(_POLL_SECONDS)
                 if time.monotonic() - self.said > _LINE_SECONDS:
-                    self._say(f"running: {', '.join(job.name for job, _ in self.running)}")
+                    self._say("running", *(self._progress(job) for job, _ in self.running))
                 for job, process in [(job, process) for job, process in self.running if process.poll() is not None]:
                     self.running.remove((job, process))
                     self._finish(job, process.returncode)
         except KeyboardInterrupt as interruption:
             self._stop()
             done = f"{len(self.results)} of {self.total} jobs are done"
-            raise KeyboardInterrupt(f"{done}; the same command goes on from here") from interruption
+            raise Interrupted(f"interrupted: {done}; the same command goes on from here") from interruption
         except Exception:
             self._stop()  # none may run on behind an error
             raise
@@ -158,26 +159,24 @@ class _Runner:
             said = f"{percent(result.get('test_accuracy'))} test, {duration(result['wall_seconds'])}"
         self._say(f"{job.name}: {said}")
 
-    def _say(self, what: str) -> None:
+    def _say(self, what: str, *further: str) -> None:
         done = len(self.results) + len(self.failed)
-        print(f"[{done}/{self.total}] {what}{self._left()}", flush=True)
+        print(f"[{done}/{self.total}] {what}{self._left()}", *further, sep="\n  ", flush=True)
         self.said = time.monotonic()
 
     def _left(self) -> str:
-        """Estimates the time left from the jobs done, those of the same network where there are any."""
-        open_jobs = [*(job for job, _ in self.running), *self.waiting]
-        seconds = [(result["config"]["model"]["name"], result["wall_seconds"]) for result in self.results.values()]
-        if not open_jobs or not seconds:
+        """The time left, as far as it can be known, and for how many jobs."""
+        jobs = len(self.running) + len(self.waiting)
+        done = [(result["config"]["model"]["name"], result["wall_seconds"]) for result in self.results.values()]
+        running = [(job, time.monotonic() - self.began[job.name]) for job, _ in self.running]
+        seconds = seconds_left(running, self.waiting, done, self.around) if jobs else None
+        if seconds is None:
             return ""
-        around = sum(self.around) / max(1, len(self.around))
-        total = 0.0
-        for job in open_jobs:
-            alike = [time for model, time in seconds if model == job.config["model"]["name"]]
-            alike = alike or [time for _, time in seconds]
-            total += around + sum(alike) / len(alike)
-        gone = sum(time.monotonic() - self.began[job.name] for job, _ in self.running)
-        left = duration(max(total - gone, 0.0) / self.side_by_side)
-        return f"; about {left} left for {counted(len(open_jobs), 'job')}"
+        return f"; about {duration(seconds / min(self.side_by_side, jobs))} left for {counted(jobs, 'job')}"
+
+    @staticmethod
+    def _progress(job: Job) -> str:
+        return f"{job.name}: {last_progress(job.directory / LOG_FILE)}"
 
 
 def _check(sweep: Mapping[str, Any], overrides: list[str]) -> None:

@@ -17,18 +17,18 @@ from apot_lit.runs.checkpoint import load_checkpoint, load_network, network_stat
 from apot_lit.runs.lock import exclusive
 from apot_lit.runs.log import recording
 from apot_lit.runs.provenance import commit, hardware, versions
-from apot_lit.runs.result import RESULT_FILE, result_table, write_json
+from apot_lit.runs.result import METRICS_FILE, RESULT_FILE, result_table, write_json
 from apot_lit.training.callbacks import History, LastCheckpoint, WallClock
 from apot_lit.training.classifier import QuantClassifier
 from apot_lit.training.distillation import load_distillation
 from apot_lit.training.opening import opening
+from apot_lit.training.resume import how_to_go_on
 from apot_lit.training.start import load_start
 from apot_lit.training.testing import evaluate_split
 from apot_lit.training.trainer import build_trainer, prepare
 
 LOCK_FILE = ".run.lock"
 LOG_FILE = "train.log"
-METRICS_FILE = "metrics.csv"
 
 
 def train(config: dict[str, Any], callbacks: Sequence[pl.Callback], loggers: Sequence[Logger]) -> dict[str, Any]:
@@ -92,7 +92,7 @@ def _train(
         try:
             scores = {"best_epoch": checkpoint["epoch"] + 1, **_scores(trainer, classifier, datamodule)}
         except (SystemExit, KeyboardInterrupt) as error:
-            raise Interrupted(_last_checkpoint(trainer), complete=True) from error
+            raise Interrupted(how_to_go_on(_last_checkpoint(trainer), complete=True)) from error
     if not trainer.is_global_zero:
         return {}
     result = {
@@ -134,7 +134,7 @@ def _fit(
     try:
         trainer.fit(classifier, datamodule=datamodule, ckpt_path=ckpt_path, weights_only=True)
     except SystemExit as error:
-        raise Interrupted(_last_checkpoint(trainer)) from error
+        raise Interrupted(how_to_go_on(_last_checkpoint(trainer))) from error
     except UserError as error:
         last = _last_checkpoint(trainer)
         kept = "no checkpoint was written yet" if last is None else f"the last good checkpoint is {last}"

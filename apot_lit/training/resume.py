@@ -1,9 +1,13 @@
 """Going on with a run: with the options it was trained with, in the directory where it lies now."""
 
+import shlex
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
+from pathlib import Path
 from typing import Any
 
+from apot_lit.config.overrides import override
 from apot_lit.errors import UserError
 from apot_lit.runs.checkpoint import checkpoint_config, load_checkpoint
 from apot_lit.runs.protocol import NEUTRAL, OWN_CALLBACKS, callbacks_of, is_neutral_callback, protocol
@@ -40,7 +44,7 @@ def resumed(config: Mapping[str, Any], defaults: Mapping[str, Any], overrides: S
     if is_packed(config["ckpt_path"]):
         raise UserError(f"{where}: is a packed file, which holds no state of a training; init_from starts a new one")
     before = checkpoint_config(load_checkpoint(config["ckpt_path"]))
-    given = [override.lstrip("+~").partition("=")[0].partition("@")[0] for override in overrides]
+    given = [one.lstrip("+~").partition("=")[0].partition("@")[0] for one in overrides]
     merged = {**deepcopy(dict(config)), **_relocated(before, config["paths"]["output_dir"])}
     merged |= {key: deepcopy(config[key]) for key in _ANYWHERE}
     now, usual, then = dict(_flat(config)), dict(_flat(defaults)), dict(_flat(before))
@@ -95,6 +99,20 @@ def _by_callbacks(config: Mapping[str, Any]) -> dict[str, str]:
             monitored |= {f"callbacks.{name}.{key}": str(options.get(key, "min")) for key in ("monitor", "mode")}
     differences = {key: value for key, value in protocol(config) if key.startswith(tuple(ours))} if ours else {}
     return {**differences, **monitored}
+
+
+def how_to_go_on(last_checkpoint: Path | None, complete: bool = False) -> str:
+    """Tells in one line what an interruption left, and the command that goes on from there.
+
+    Args:
+        last_checkpoint: what to go on from, None if there is nothing yet.
+        complete: whether the training was over, and only its evaluation was stopped.
+    """
+    if last_checkpoint is None:
+        return "interrupted before the first checkpoint was written; nothing to resume from"
+    what = "the training is complete; to evaluate it" if complete else "to go on from here"
+    command = ["python", sys.argv[0], override("ckpt_path", last_checkpoint)]
+    return f"interrupted; {what}: {shlex.join(command)}"
 
 
 def _callbacks(merged: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str, Any]:

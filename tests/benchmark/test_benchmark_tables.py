@@ -75,7 +75,7 @@ def test_other_networks_and_batches_meet_no_target(result, other):
 
 def test_markdown_table(result):
     table = markdown_table([result])
-    where, steps, targets = table.split("\n\n")
+    where, steps, targets, missed = table.split("\n\n")
     assert "128 images" in where
     assert "Abacus, 2 threads, torch 2.11.0" in where
     cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in steps.splitlines()]
@@ -87,6 +87,12 @@ def test_markdown_table(result):
     assert len(cells) == 4
     verdicts = [line.strip("|").split("|")[-1].strip() for line in targets.splitlines()[2:]]
     assert verdicts == [{True: "yes", False: "no", None: "not measured"}[target["met"]] for target in result["targets"]]
+    assert missed == "Not met: ResNet-18 step, APoT 5 bits, compiled, to float32; projection, eager, in memory copies."
+
+
+def test_where_nothing_is_missed_it_says_so(result):
+    result["targets"] = [target for target in result["targets"] if target["met"] is not False]
+    assert markdown_table([result]).split("\n\n")[-1] == "No target that was measured is missed."
 
 
 def test_text_report_has_every_measurement(result):
@@ -100,13 +106,15 @@ def test_of_several_results_each_has_its_steps_and_a_target_is_of_the_first_that
     other["steps"] = [{**step("apot", 5, "channels_last", 1.3), "model": "resnet50"}]
     other["epoch"]["ratio"] = 1.5
     other["targets"] = compare_with_targets(other)
-    _, first, _, second, targets = markdown_table([result, other]).split("\n\n")
+    _, first, _, second, targets, missed = markdown_table([result, other]).split("\n\n")
     assert "resnet18" in first
     assert "resnet50" in second
     lines = [[cell.strip() for cell in line.strip("|").split("|")] for line in targets.splitlines()[2:]]
     assert len(lines) == len(result["targets"])
     assert ["at most 1", "1.3", "no"] in [line[1:] for line in lines]
     assert ["at most 1.05", "1.02", "yes"] in [line[1:] for line in lines]
+    assert "ResNet-50 step" in missed
+    assert "whole epoch" not in missed
 
 
 def test_inference_report():

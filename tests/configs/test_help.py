@@ -1,5 +1,6 @@
 """What --help says, against the schemas, the composed configuration and Hydra."""
 
+import re
 import shlex
 from dataclasses import fields, is_dataclass
 from typing import get_args, get_type_hints
@@ -11,6 +12,7 @@ from omegaconf import OmegaConf
 
 from apot_lit.config.help import EXAMPLES, WIDTH, help_text
 from apot_lit.config.registration import SCHEMAS, plain, register
+from apot_lit.config.schemas import SweepConfig
 from apot_lit.config.sections import OPTIMIZER_SCHEMAS, SCHEDULER_SCHEMAS
 from tests.conftest import ROOT
 
@@ -98,6 +100,26 @@ def test_examples_compose(script, example):
     with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
         config = compose(script, overrides=[*options, "paths.output_dir=/tmp"])
     assert plain(config)
+
+
+def test_the_options_of_a_sweep_are_shown_before_one_is_chosen():
+    shown = {line.split()[0] for line in help_text("train").splitlines() if line.startswith("  sweep.")}
+    assert shown == {f"sweep.{one.name}" for one in fields(SweepConfig)} - {"sweep.job"}
+
+
+@pytest.mark.parametrize(("script", "groups"), [("train", 11), ("benchmark", 5)])
+def test_every_choice_is_whole_and_in_the_order_of_numbers(script, groups):
+    block = help_text(script).partition("\nchoices\n")[2].partition("\n\n")[0]
+    choices = dict(re.findall(r"^  (\w+)= .*: (.*)$", re.sub(r"\n {6,}", " ", block), re.MULTILINE))
+    assert len(choices) == groups
+    for group, names in choices.items():
+        for name in names.split(", "):
+            GlobalHydra.instance().clear()
+            with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+                assert plain(compose(script, [f"{group}={name}", "paths.output_dir=/tmp"]))
+    assert choices["callbacks"] == "best, default"
+    if script == "train":
+        assert choices["model"] == "resnet10, resnet14, resnet18, resnet34, resnet50, resnet101, resnet152"
 
 
 @pytest.mark.parametrize("flag", ["--help", "-h"])

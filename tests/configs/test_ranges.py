@@ -10,7 +10,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from apot_lit.cli import explain
 from apot_lit.config.instantiate import build_all
-from apot_lit.config.registration import plain, register
+from apot_lit.config.registration import SCHEMAS, plain, register
 from apot_lit.errors import UserError
 from apot_lit.quant.ranges import Integer, ListOf, Number, OneOf, check, or_null
 from tests.conftest import ROOT
@@ -39,6 +39,7 @@ WALKS = [
     ("train", ("scheduler=onecycle",), ("scheduler",)),
     ("evaluate", ("model=resnet10", "ckpt_path=x"), ("",)),
     ("export", ("model=resnet10", "ckpt_path=x", "format=onnx"), ("",)),
+    ("predict", ("model=resnet10", "ckpt_path=x", "images=x"), ("",)),
     ("report", (), ("",)),
     ("benchmark", (), ("seed", "data", "device", "inference", "repeats", "models", "width", "paths")),
     ("benchmark", (), ("apot", "uniform", "compile", "projection", "pipeline", "evaluation")),
@@ -48,11 +49,11 @@ TEXT = "inf nan -1 0 10^9 1e300 text"
 # The values that keys take; the others, and all of keys that are not listed, are refused.
 TAKEN_BY = {
     "data.download data.flip optimizer.nesterov quant.additive quant.weight_norm trainer.compile": INTEGERS,
-    "trainer.channels_last": f"{INTEGERS} null",
+    "trainer.channels_last invert center": f"{INTEGERS} null",
     "trainer.deterministic trainer.detect_anomaly": INTEGERS,
     "download overwrite inference compile trainer.num_sanity_val_steps": INTEGERS,
     "paths.root_dir paths.output_dir data.data_dir data_dir recipe results_dir published sweep.name": TEXT,
-    "evaluate:ckpt_path export:ckpt_path": TEXT,
+    "evaluate:ckpt_path export:ckpt_path predict:ckpt_path images": TEXT,
     "ckpt_path init_from distill_from output sweep.job": f"{TEXT} null",
     "seed data.split_seed": "0 10^9",
     "data.val_split data.mean data.rotate data.translate data.zoom data.shear": "0",
@@ -61,7 +62,8 @@ TAKEN_BY = {
     "scheduler.warmup scheduler.min_lr scheduler.pct_start": "0",
     "scheduler.div_factor scheduler.final_div_factor": "10^9",
     "scheduler.milestones": "list",
-    "data.train_images quant.weight_bit quant.act_bit quant.grad_scale evaluate:quant.bit export:quant.bit": "null",
+    "data.train_images quant.weight_bit quant.act_bit quant.grad_scale": "null",
+    "evaluate:quant.bit export:quant.bit predict:quant.bit": "null",
     "trainer.threads trainer.gradient_clip_val trainer.profiler sweep": "null",
     "trainer.devices": "-1 list",
     "trainer.max_steps": "-1 10^9",
@@ -76,6 +78,7 @@ TAKEN_BY = {
     "callbacks.progress.refresh_seconds callbacks.progress.line_seconds callbacks.moving_average.decay": "0",
     "logger.csv.save_dir": "text",
     "sweep.powers sweep.seeds documents": "list",
+    "sheets": "0",
 }
 TAKEN = {key: set(values.split()) for keys, values in TAKEN_BY.items() for key in keys.split()}
 
@@ -132,8 +135,9 @@ def test_a_value_is_taken_where_listed_and_refused_in_one_line_elsewhere(script,
 def test_the_walks_see_every_key():
     """But for the sections that benchmark.py shares with train.py, and the objects of the default choice."""
     shared = ("optimizer.", "scheduler.", "callbacks.", "logger.")
-    for script in ("train", "evaluate", "export", "predict", "report", "benchmark"):
+    for script in SCHEMAS:
         walks = [walk for walk in WALKS if walk[0] == script]
+        assert walks, script
         keys = {key for _, overrides, _ in walks for key in keys_of(composed(script, overrides))}
         starts = tuple(start for _, _, starts in walks for start in starts)
         unseen = {key for key in keys if not key.startswith(starts)}

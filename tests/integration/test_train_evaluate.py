@@ -118,10 +118,12 @@ def test_ctrl_c_says_how_to_resume_and_the_resumed_run_ends_like_an_uninterrupte
         signal.signal(signal.SIGINT, handler)
     lines = outcome.err.strip().splitlines()
     assert len(lines) == 1
+    assert (part / "train.log").read_text().splitlines()[-1][20:] == lines[0]
     first_rows = (part / "metrics.csv").read_text()
 
     command = shlex.split(lines[0].rpartition(": ")[2])
     assert command[0] == "python"
+    assert command[2:] == [f"ckpt_path={part}/checkpoints/last.ckpt"]  # a plain path is not quoted
     resume = [argument for argument in command[2:] if not argument.startswith(("+callbacks", "hydra.run.dir"))]
     outcome = run_script("train.py", *resume)
     assert outcome.code == 0, outcome.err

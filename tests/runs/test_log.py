@@ -8,7 +8,7 @@ import warnings
 
 import pytest
 
-from apot_lit.errors import UserError
+from apot_lit.errors import Interrupted, UserError
 from apot_lit.runs.log import recording
 
 CONFIG = {"seed": 3, "quant": {"bit": 4, "act_bit": None}, "callbacks": {}}
@@ -92,7 +92,15 @@ def test_what_ends_the_block_is_written(log):
     def fail():
         raise UserError("quant.bit=9: no")
 
+    def stop(said=None):
+        def stopped():
+            raise KeyboardInterrupt if said is None else Interrupted(said)
+
+        return stopped
+
     assert log(fail, UserError)[0][6:] == ["error: quant.bit=9: no"]
+    assert log(stop("interrupted; to go on: x"), Interrupted)[0][-1] == "error: interrupted; to go on: x"
+    assert log(stop(), KeyboardInterrupt)[0][-2:] == ["    callbacks={}", "error: interrupted"]
     lines, _ = log(lambda: 1 / 0, ZeroDivisionError)
     assert lines[-1] == "ZeroDivisionError: division by zero"
     assert "Traceback (most recent call last):" in lines

@@ -117,7 +117,8 @@ def test_an_interrupted_sweep_goes_on_where_it_stopped(sweep, background_sweep, 
     running.send_signal(signal.SIGTERM)
     _, said = running.communicate(timeout=60)
     assert running.returncode == 130
-    assert "0 of 1 jobs are done; the same command goes on from here" in said
+    assert said.splitlines()[-1] == "error: interrupted: 0 of 1 jobs are done; the same command goes on from here"
+    assert (tmp_path / "sweep/sweep.log").read_text().splitlines()[-1][20:] == said.splitlines()[-1]
     done = torch.load(checkpoint, weights_only=True)["epoch"] + 1
     assert 0 < done < 40
     outcome = sweep(*LONG)
@@ -148,6 +149,16 @@ def test_an_error_leaves_no_job_running(monkeypatch):
     with pytest.raises(OSError, match="the disk is full"):
         runner.run()
     assert endless.poll() is not None
+
+
+@pytest.mark.slow
+def test_a_running_sweep_says_what_its_jobs_do_and_what_is_left(sweep, monkeypatch):
+    monkeypatch.setattr("apot_lit.sweep.schedule._LINE_SECONDS", 0.3)
+    said = sweep("trainer.max_epochs=8", "callbacks.progress.line_seconds=0").out
+    assert "[0/2] running\n  resnet10_4bit_apot_seed0: starting\n" in said
+    step = r"epoch \d/8: .*loss \d\.\d{4}, acc .* images/s, .* left"
+    assert re.search(rf"\[0/2\] running; about .* left for 2 jobs\n  resnet10_4bit_apot_seed0: {step}", said)
+    assert re.search(rf"\[1/2\] running; about .* left for 1 job\n  resnet10_4bit_uniform_seed0: {step}", said)
 
 
 def test_a_checkpoint_cut_off_while_written_is_no_obstacle(tmp_path, capsys):

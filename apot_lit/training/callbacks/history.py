@@ -10,12 +10,12 @@ import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Checkpoint
 
 from apot_lit.runs.files import write_text
+from apot_lit.runs.result import SECONDS
 
 Curves = dict[str, list[float | None]]
 
 _NOT_OF_AN_EPOCH = ("train/loss_step", "val/")
-_SECONDS = "seconds"
-_FIRST = ("epoch", _SECONDS, "train/loss", "train/acc", "val/loss", "val/acc")
+_FIRST = ("epoch", SECONDS, "train/loss", "train/acc", "val/loss", "val/acc")
 _KEY = "history"
 _TRAIN_METRICS = ("train_loss", "train_accuracy")
 
@@ -60,7 +60,7 @@ class History(Checkpoint):
         """Completes the epoch."""
         metrics = trainer.callback_metrics.items()
         self._current |= {name: float(value) for name, value in metrics if not name.startswith(_NOT_OF_AN_EPOCH)}
-        self.epochs.append({"epoch": float(trainer.current_epoch + 1), **self._current, _SECONDS: self._seconds()})
+        self.epochs.append({"epoch": float(trainer.current_epoch + 1), **self._current, SECONDS: self._seconds()})
         self._current = {}
         if trainer.is_global_zero and not trainer.fast_dev_run:  # type: ignore[attr-defined]
             self._write()
@@ -70,7 +70,7 @@ class History(Checkpoint):
     ) -> None:
         """Adds all epochs, and what is known of the current one."""
         running = {name: dict(getattr(pl_module, name).metric_state) for name in _TRAIN_METRICS}
-        current = {**self._current, _SECONDS: self._seconds()} if self._current else {}
+        current = {**self._current, SECONDS: self._seconds()} if self._current else {}
         checkpoint[_KEY] = {"epochs": self.epochs, "current": current, "running": running}
 
     def on_load_checkpoint(
@@ -90,7 +90,7 @@ class History(Checkpoint):
 
         Without the seconds, which no repetition would have.
         """
-        names = sorted({name for metrics in self.epochs for name in metrics} - {"epoch", _SECONDS})
+        names = sorted({name for metrics in self.epochs for name in metrics} - {"epoch", SECONDS})
         if not names:
             return {}
         columns: Curves = {"epoch": [metrics["epoch"] for metrics in self.epochs]}
@@ -100,7 +100,7 @@ class History(Checkpoint):
         return columns
 
     def _seconds(self) -> float:
-        return self._current.get(_SECONDS, 0.0) + time.monotonic() - self._since
+        return self._current.get(SECONDS, 0.0) + time.monotonic() - self._since
 
     def _write(self) -> None:
         names = {name for metrics in self.epochs for name in metrics}
@@ -110,6 +110,6 @@ class History(Checkpoint):
         table.writeheader()
         for metrics in self.epochs:
             row = {name: f"{value:.6g}" for name, value in metrics.items()}
-            table.writerow({**row, "epoch": int(metrics["epoch"]), _SECONDS: f"{metrics.get(_SECONDS, 0.0):.1f}"})
+            table.writerow({**row, "epoch": int(metrics["epoch"]), SECONDS: f"{metrics.get(SECONDS, 0.0):.1f}"})
         self.table.parent.mkdir(parents=True, exist_ok=True)
         write_text(self.table, text.getvalue())

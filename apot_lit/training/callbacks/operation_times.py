@@ -41,7 +41,7 @@ class OperationTimes(pl.Callback):
         """Starts, on the first process."""
         if not trainer.is_global_zero:
             return
-        os.environ.setdefault("KINETO_LOG_LEVEL", "5")  # else it reports an error where there is no GPU
+        os.environ.setdefault("KINETO_LOG_LEVEL", "7")  # else it reports on itself, and that there is no GPU
         kinds = {ProfilerActivity.CPU}
         if pl_module.device.type == "cuda":
             kinds.add(ProfilerActivity.CUDA)
