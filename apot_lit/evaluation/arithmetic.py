@@ -5,18 +5,16 @@ from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from apot_lit.data.mnist import MNISTDataModule
 from apot_lit.graph.steps import Add, Step
+from apot_lit.integer.calibration import CALIBRATION_IMAGES
 from apot_lit.integer.conversion import to_integers
 from apot_lit.integer.executor import Executor
 from apot_lit.integer.network import IntegerNetwork, Rescale
 from apot_lit.integer.widths import Width, bit_widths
 from apot_lit.runs.text import counted, text_table
-
-CALIBRATION_IMAGES = 1000
 
 
 class IntegerClassifier(nn.Module):
@@ -57,18 +55,12 @@ class IntegerClassifier(nn.Module):
 
 
 def integer_classifier(floats: nn.Module, datamodule: MNISTDataModule, stream_bit: int) -> IntegerClassifier:
-    """Converts a trained network, with the first 1,000 of its training images to choose the stream by.
+    """Converts a trained network, with the first of its training images to choose the stream by.
 
     Raises:
         UserError: naming a layer that can't be integers.
     """
-    batches, count = [], 0
-    for images, _ in datamodule.eval_loader("train", shared=False):
-        batches.append(images)
-        count += len(images)
-        if count >= CALIBRATION_IMAGES:
-            break
-    images = torch.cat(batches)[:CALIBRATION_IMAGES]
+    images = datamodule.calibration_images(CALIBRATION_IMAGES)
     return IntegerClassifier(to_integers(floats.eval(), images, stream_bit), floats)
 
 
