@@ -153,6 +153,11 @@ class MNISTDataModule(pl.LightningDataModule):
             raise UserError(f"split={split}: there are no validation images with data.val_split=0")
         return self._loader(split, self.options.eval_batch_size, train=False, shared=shared)
 
+    def calibration_images(self, count: int) -> Tensor:
+        """Returns the first training images, not augmented: uint8 ``[count, 1, 28, 28]``."""
+        images, _ = self._load("train")
+        return images[self._indices["train"][:count]]
+
     def _loader(self, split: Split, batch_size: int, train: bool, shared: bool = True) -> BatchLoader:
         images, labels = self._load("test" if split == "test" else "train")
         trainer = self.trainer if shared else None

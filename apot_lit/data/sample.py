@@ -11,10 +11,8 @@ from apot_lit.data.embedded import load_idx_pair
 from apot_lit.data.options import DataOptions
 from apot_lit.data.split import split_by_class
 
-CALIBRATION_IMAGES = 1000
 
-
-def training_sample(data: Mapping[str, Any], count: int = CALIBRATION_IMAGES) -> Tensor:
+def training_sample(data: Mapping[str, Any], count: int) -> Tensor:
     """The first images of a run's training split, not augmented: uint8 ``[count, 1, 28, 28]``.
 
     Args:

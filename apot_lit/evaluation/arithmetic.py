@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from apot_lit.data.sample import training_sample
 from apot_lit.graph.steps import Add, Step
+from apot_lit.integer.calibration import CALIBRATION_IMAGES
 from apot_lit.integer.conversion import STREAM_BIT, to_integers
 from apot_lit.integer.executor import Executor
 from apot_lit.integer.network import IntegerNetwork, Rescale
@@ -68,7 +69,7 @@ def network_of_integers(trained: Trained, data: Mapping[str, Any], stream_bit: i
     """
     if trained.integers is not None and stream_bit in (None, trained.integers.stream_bit):
         return trained.integers
-    images = training_sample({**trained.config["data"], **data})
+    images = training_sample({**trained.config["data"], **data}, CALIBRATION_IMAGES)
     return to_integers(trained.network.eval(), images, STREAM_BIT if stream_bit is None else stream_bit)
 
 

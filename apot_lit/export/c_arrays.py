@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from apot_lit.export.c_plan import QUAD
-from apot_lit.export.terms import Terms
+from apot_lit.quant.terms import Terms
 
 BLOCK = 16
 MAX_TERMS = 4

@@ -9,7 +9,6 @@ from apot_lit.errors import UserError
 from apot_lit.export.c_arrays import Constants, lanes_of, pack_blocks, pack_weights, per_lane
 from apot_lit.export.c_offset import offsets_of
 from apot_lit.export.c_plan import QUAD, Frame, Map, Operation, Widen, plan, ranges, values_of
-from apot_lit.export.terms import terms_of_codes
 from apot_lit.export.workspace import Need, plan_workspace
 from apot_lit.graph.steps import INPUT, Add, MaxPool, Relu, Step
 from apot_lit.integer.fixed_point import check_logits
@@ -22,6 +21,7 @@ from apot_lit.integer.network import (
     SumPositions,
     Threshold,
 )
+from apot_lit.quant.terms import terms_of_codes
 
 _INT16, _INT32 = 2**15 - 1, 2**31 - 1
 # Reading whole quads may reach beyond the last value.

@@ -26,8 +26,8 @@ from apot_lit.graph.steps import (
     Relu,
     Step,
 )
+from apot_lit.graph.tracer import NOTHING, trace
 from apot_lit.models.input import PixelInput
-from apot_lit.quant.absorb import AbsorbedReLU
 from apot_lit.quant.layers import QuantConv2d, QuantLayer, QuantLinear
 from apot_lit.quant.levels import LevelSet
 from apot_lit.quant.quantizers import (
@@ -38,18 +38,6 @@ from apot_lit.quant.quantizers import (
 )
 
 MAX_ACT_CODE, MAX_WEIGHT_CODE = 255, 127
-_LEAVES = (
-    PixelInput,
-    QuantConv2d,
-    QuantLinear,
-    nn.Conv2d,
-    nn.Linear,
-    nn.BatchNorm2d,
-    nn.ReLU,
-    nn.MaxPool2d,
-    nn.AdaptiveAvgPool2d,
-)
-_NOTHING = (nn.Identity, nn.Dropout, AbsorbedReLU)
 
 
 def build_steps(network: nn.Module) -> list[Step]:
@@ -63,16 +51,10 @@ def build_steps(network: nn.Module) -> list[Step]:
         UserError: naming the first layer or operation that can't be exported, codes that don't fit into 8 bits, or a
             network that does not say what its pixels stand for.
     """
-    graph = _Tracer().trace(network)
     builder = _Builder(network)
-    for node in graph.nodes:
+    for node in trace(network).nodes:
         builder.visit(node)
     return builder.steps
-
-
-class _Tracer(fx.Tracer):
-    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        return isinstance(m, (*_LEAVES, *_NOTHING)) or super().is_leaf_module(m, module_qualified_name)
 
 
 class _Builder:
@@ -103,7 +85,7 @@ class _Builder:
     def _module(self, node: fx.Node, module: nn.Module) -> None:
         layer, (source, *_) = str(node.target), node.args
         assert isinstance(source, fx.Node)
-        if isinstance(module, (PixelInput, *_NOTHING)):
+        if isinstance(module, (PixelInput, *NOTHING)):
             self.values[node] = self.values[source]
         elif isinstance(module, QuantConv2d | nn.Conv2d):
             self._convolution(node, module, layer, source)

@@ -3,5 +3,6 @@
 from apot_lit.integer.conversion import to_integers
 from apot_lit.integer.executor import Executor
 from apot_lit.integer.network import IntegerNetwork
+from apot_lit.integer.simulation import Simulation
 
-__all__ = ["Executor", "IntegerNetwork", "to_integers"]
+__all__ = ["Executor", "IntegerNetwork", "Simulation", "to_integers"]

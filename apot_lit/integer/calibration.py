@@ -11,8 +11,10 @@ from apot_lit.graph.steps import Add, Relu, Step
 from apot_lit.integer.executor import Executor
 from apot_lit.integer.network import IntegerNetwork, Rescale, Threshold
 
+CALIBRATION_IMAGES = 1000
 MAX_FRACTION = 15
-_TRIAL_FRACTION, _TRIAL_BIT, _BATCH = 8, 32, 500
+TRIAL_FRACTION, TRIAL_BIT = 8, 32
+_BATCH = 500
 
 
 def choose_fraction(convert: Callable[[int, int], IntegerNetwork], images: Tensor, stream_bit: int) -> int:
@@ -29,15 +31,15 @@ def choose_fraction(convert: Callable[[int, int], IntegerNetwork], images: Tenso
     Raises:
         UserError: where even whole numbers saturate.
     """
-    wide = convert(_TRIAL_FRACTION, _TRIAL_BIT)
+    wide = convert(TRIAL_FRACTION, TRIAL_BIT)
     largest = largest_values(wide, images)
     most = max(largest.values(), default=0)
-    fraction = min(MAX_FRACTION, math.floor(math.log2((2 ** (stream_bit - 1) - 1) * 2**_TRIAL_FRACTION / max(most, 1))))
+    fraction = min(MAX_FRACTION, math.floor(math.log2((2 ** (stream_bit - 1) - 1) * 2**TRIAL_FRACTION / max(most, 1))))
     if fraction < 0:
         step = next(step for step in wide.steps if largest.get(step.output) == most)
         where = f"layer {step.layer}" if isinstance(step, Rescale) else f"sum {step.output}"
         raise UserError(
-            f"{where}: reaches {most / 2**_TRIAL_FRACTION:.4g}, which a stream of {stream_bit} bits can't hold; "
+            f"{where}: reaches {most / 2**TRIAL_FRACTION:.4g}, which a stream of {stream_bit} bits can't hold; "
             "more bits would (stream_bit up to 16)"
         )
     return fraction

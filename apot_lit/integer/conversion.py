@@ -23,7 +23,7 @@ from apot_lit.graph.steps import (
     Step,
 )
 from apot_lit.graph.trace import build_steps
-from apot_lit.integer.calibration import choose_fraction
+from apot_lit.integer.calibration import TRIAL_BIT, TRIAL_FRACTION, choose_fraction
 from apot_lit.integer.fixed_point import (
     Range,
     Reals,
@@ -58,13 +58,22 @@ def to_integers(network: nn.Module, images: Tensor, stream_bit: int = STREAM_BIT
     Raises:
         UserError: naming a layer that can't be integers, and what would help.
     """
-    steps = build_steps(network)
-    shape: Shape = tuple(images.shape[1:])  # type: ignore[assignment]
+    steps, shape = build_steps(network), _shape(images)
 
     def convert(fraction: int, bit: int, fold: bool = False) -> IntegerNetwork:
         return _Converter(steps, shape, fraction, bit, fold).convert()
 
     return convert(choose_fraction(convert, images, stream_bit), stream_bit, fold)
+
+
+def check_convertible(network: nn.Module, images: Tensor) -> None:
+    """Raises `UserError` as `to_integers` does, except for what its values are too large for."""
+    _Converter(build_steps(network), _shape(images), TRIAL_FRACTION, TRIAL_BIT, False).convert()
+
+
+def _shape(images: Tensor) -> Shape:
+    _, channels, height, width = images.shape
+    return channels, height, width
 
 
 class _Converter:

@@ -36,6 +36,8 @@ class QuantClassifier(pl.LightningModule):
     Attributes:
         confusion: confusion matrix of the last test.
         predictions: predicted classes of the last test, one tensor a batch, of this process alone.
+        stand_in: what computes the logits in the network's place, such as a simulation of its integers; None: nothing
+            does. It is no part of checkpoints.
         tested_split: which images a test is of; the names of what is logged tell, see `final_name`.
 
     Args:
@@ -62,6 +64,7 @@ class QuantClassifier(pl.LightningModule):
         self.config = config
         self.network = build_network(config) if network is None else network
         self.distillation = distillation
+        self.stand_in: Callable[[Tensor], Tensor] | None = None
         self._memory_format = torch.contiguous_format
         self._compile_mode: str | None = None
         self._compiled: Callable[[Tensor], Tensor] | None = None
@@ -76,7 +79,8 @@ class QuantClassifier(pl.LightningModule):
 
     def forward(self, images: Tensor) -> Tensor:
         """Returns the logits."""
-        logits: Tensor = self.network(images.contiguous(memory_format=self._memory_format))
+        compute = self.network if self.stand_in is None else self.stand_in
+        logits: Tensor = compute(images.contiguous(memory_format=self._memory_format))
         return logits
 
     def use_channels_last(self) -> None:
@@ -165,6 +169,8 @@ class QuantClassifier(pl.LightningModule):
 
     def _training_forward(self) -> Callable[[Tensor], Tensor]:
         """What computes the logits of full batches; compiled only now, since a compiled function can't be copied."""
+        if self.stand_in is not None:
+            return self
         if self._compile_mode is not None and self._compiled is None:
             self._compiled = torch.compile(self.forward, mode=self._compile_mode, dynamic=False)
         return self if self._compiled is None else self._compiled

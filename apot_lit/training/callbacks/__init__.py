@@ -4,6 +4,7 @@ from apot_lit.training.callbacks.batch_norm import ReestimatedBatchNorm
 from apot_lit.training.callbacks.finite_loss import FiniteLoss
 from apot_lit.training.callbacks.history import History
 from apot_lit.training.callbacks.initial_thresholds import InitialThresholds
+from apot_lit.training.callbacks.integers import SimulatedIntegers
 from apot_lit.training.callbacks.last_checkpoint import LastCheckpoint
 from apot_lit.training.callbacks.moving_average import MovingAverage
 from apot_lit.training.callbacks.operation_times import OperationTimes
@@ -20,6 +21,7 @@ __all__ = [
     "MovingAverage",
     "OperationTimes",
     "ReestimatedBatchNorm",
+    "SimulatedIntegers",
     "TrainingProgress",
     "WallClock",
 ]
