@@ -1,4 +1,4 @@
-"""The units behind a sum of products: thresholds that turn it into a code, and batch norm's multiplication and shift."""
+"""The units behind a sum of products: thresholds that make a code of it, and batch norm's multiplication and shift."""
 
 from apot_lit.hardware.expressions import (
     Expression,

@@ -10,6 +10,7 @@ from apot_lit.hardware.yosys import run_yosys
 
 _TOP = "all_units"
 _CELLS, _DEPTHS = "cells.json", "depths.txt"
+_PREPARED = ("proc", "opt_expr", "opt_clean", "wreduce")  # multiplications are as narrow as they get, but whole
 _XILINX = "synth_xilinx -family xc7 -noiopad -noclkbuf"
 
 
@@ -24,6 +25,8 @@ class Target:
         commands: what maps all units onto its cells.
         statistics: what `stat` is told of it.
         timing: what reads the delays of its cells; empty: the longest path is counted in cells.
+        starts: what is run before these commands. Each of several starts is tried, and the smallest result counts: what
+            a synthesiser finds hangs on such details.
     """
 
     name: str
@@ -32,6 +35,7 @@ class Target:
     commands: tuple[str, ...]
     statistics: str = ""
     timing: str = ""
+    starts: tuple[tuple[str, ...], ...] = (_PREPARED,)
 
     @property
     def speed(self) -> str:
@@ -48,6 +52,7 @@ TARGETS = {
             "transistors",
             (f"synth -top {_TOP}", "dfflegalize -cell $_DFF_P_ x", "abc -g cmos4,XOR,XNOR", "opt_clean"),
             statistics="-tech cmos",
+            starts=(_PREPARED, ()),
         ),
         Target(
             "xilinx7",
@@ -109,10 +114,20 @@ def price_all(target: Target, units: Sequence[Unit], booth: Sequence[str] = ()) 
     Raises:
         UserError, RuntimeError: see `run_yosys`.
     """
+    tries = [_priced(target, start, units, booth) for start in target.starts]
+    return {unit.name: min((one[unit.name] for one in tries if unit.name in one), key=_cost) for unit in units}
+
+
+def _cost(price: Price) -> tuple[int, int]:
+    return price.area, price.delay
+
+
+def _priced(target: Target, start: Sequence[str], units: Sequence[Unit], booth: Sequence[str]) -> dict[str, Price]:
+    if start != _PREPARED:  # a Booth multiplier is made of a multiplication that is still there
+        units = [unit for unit in units if unit.name not in booth]
     text = "\n".join(f"(* keep_hierarchy *)\n{unit.verilog()}" for unit in units)
-    script = ["read_verilog units.v", f"hierarchy -check -top {_TOP}"]
-    if booth:
-        script += ["proc", "opt_expr", "opt_clean", "wreduce", *(f"booth {name}" for name in booth)]
+    script = ["read_verilog units.v", f"hierarchy -check -top {_TOP}", *start]
+    script += [f"booth {name}" for name in booth if start == _PREPARED]
     script += [*target.commands, f"tee -q -o {_CELLS} stat -json {target.statistics}"]
     if target.timing:
         script += [target.timing, *(f"tee -q -a {_DEPTHS} sta {unit.name}" for unit in units)]

@@ -84,9 +84,9 @@ def _wire_lines(wire: Wire, declared: bool) -> list[str]:
     if not _is_case(value):
         start = f"assign {wire.name}" if declared else f"wire {_kind(value)}{wire.name}"
         return [*note, f"{start} = {value.text};"]
-    start = [] if declared else [f"reg {_kind(value)}{wire.name};"]
+    declaration = [] if declared else [f"reg {_kind(value)}{wire.name};"]
     body = value.text.replace(" @ = ", f" {wire.name} = ").splitlines()
-    return [*note, *start, "always @*", *(_INDENT + line for line in body)]
+    return [*note, *declaration, "always @*", *(_INDENT + line for line in body)]
 
 
 def _is_case(value: Expression) -> bool:
