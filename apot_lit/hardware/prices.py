@@ -17,8 +17,8 @@ _WITH_DSPS = "xilinx7_dsp"
 
 def measure_prices(
     pairs: Sequence[Pair], kinds: Sequence[str], targets: Sequence[str], products: int, lanes: int
-) -> Iterator[dict[str, Any]]:
-    """Prices of every unit, as entries of a result.
+) -> Iterator[list[dict[str, Any]]]:
+    """Prices of every unit, as entries of a result; those of one target and one pair of bit widths at a time.
 
     Args:
         pairs: the quantisers.
@@ -47,9 +47,9 @@ def measure_prices(
             if "dot" in kinds:
                 dots = [one for pair in group for one in _cheapest_dots(target, pair, prices, products, lanes)]
                 prices += _priced(target, dots)
-            yield from (_entry(target, one, price) for one, price in prices)
             seconds = time.perf_counter() - started
             print(f"{name}, {weight_bit} x {act_bit} bits: {len(prices)} units in {seconds:.0f} s", flush=True)
+            yield [_entry(target, one, price) for one, price in prices]
 
 
 def _differs(target: Target, one: Candidate) -> bool:
