@@ -62,7 +62,7 @@ def number(value: int, width: int, signed: bool = False) -> Expression:
     """A constant."""
     low, high = limits(width, signed)
     assert low <= value <= high
-    digits = f"{width}'sd" if signed else f"{width}'d"
+    digits = f"{width + (signed and value == low)}'{'s' if signed else ''}d"  # the smallest has no positive twin
     text = f"{digits}{value}" if value >= 0 else f"-{digits}{-value}"
     return Expression(width, signed, text, lambda values: _like(values, value))
 

@@ -10,7 +10,8 @@ from apot_lit.hardware.yosys import run_yosys
 
 _TOP = "all_units"
 _CELLS, _DEPTHS = "cells.json", "depths.txt"
-_PREPARED = ("proc", "opt_expr", "opt_clean", "wreduce")  # multiplications are as narrow as they get, but whole
+# Tables are logic, no memories; multiplications are as narrow as they get, but whole.
+_PREPARED = ("proc -norom", "opt_expr", "opt_clean", "wreduce")
 _XILINX = "synth_xilinx -family xc7 -noiopad -noclkbuf"
 
 
@@ -52,7 +53,7 @@ TARGETS = {
             "transistors",
             (f"synth -top {_TOP}", "dfflegalize -cell $_DFF_P_ x", "abc -g cmos4,XOR,XNOR", "opt_clean"),
             statistics="-tech cmos",
-            starts=(_PREPARED, ()),
+            starts=(_PREPARED, ("proc -norom",)),
         ),
         Target(
             "xilinx7",
