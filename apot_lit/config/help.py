@@ -34,6 +34,8 @@ EXAMPLES = {
                 "ckpt_path=network.safetensors images=digits.npy sheets=3"),
     "report": ("", "results_dir=outputs/sweeps", "documents=[README.md]"),
     "benchmark": ("", "benchmark=full", "benchmark=inference"),
+    "hardware": ("", "hardware=full bits=[4] targets=[gates]",
+                 "ckpt_path=outputs/train/<run>/checkpoints/best.ckpt layer=layer2.0.conv2"),
 }  # fmt: skip
 _GROUPS = {
     "model": "the network",
@@ -48,13 +50,15 @@ _GROUPS = {
     "sweep": "many trainings",
     "debug": "a quick look",
     "benchmark": "what is measured",
+    "hardware": "how much is written and measured",
 }
 _OF = {
-    "train": tuple(group for group in _GROUPS if group != "benchmark"),
+    "train": tuple(group for group in _GROUPS if group not in ("benchmark", "hardware")),
     "evaluate": ("model", "trainer"),
     "export": ("model",),
     "predict": ("model",),
     "report": (),
+    "hardware": ("hardware", "model"),
     "benchmark": ("benchmark", "optimizer", "scheduler", "callbacks", "logger"),
 }
 _INTERNAL = ("paths", "sweep.job")

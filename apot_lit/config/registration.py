@@ -16,6 +16,7 @@ from apot_lit.config.schemas import (
     BenchmarkConfig,
     EvaluateConfig,
     ExportConfig,
+    HardwareConfig,
     PredictConfig,
     ReportConfig,
     TrainConfig,
@@ -31,6 +32,7 @@ SCHEMAS = {
     "predict": PredictConfig,
     "report": ReportConfig,
     "benchmark": BenchmarkConfig,
+    "hardware": HardwareConfig,
 }
 
 _LONGEST_NAME = 100

@@ -18,6 +18,10 @@ from apot_lit.quant.ranges import TRUTH, Integer, ListOf, Number, OneOf, option,
 from apot_lit.quant.spec import BITS, POWERS
 
 _QUANTISED = OneOf(tuple(range(2, 9)))
+_SCHEMES = ("apot", "uniform", "pot")
+_PAIRS = (*_SCHEMES, *(f"{weights}_{acts}" for weights in _SCHEMES for acts in _SCHEMES if weights != acts))
+UNITS = ("multiplier", "mac", "dot", "fixed", "threshold", "rescale")
+TARGETS = ("gates", "xilinx7", "xilinx7_dsp", "ice40")
 
 
 @dataclass
@@ -135,6 +139,36 @@ class ExportConfig:
     export: StreamConfig = field(default_factory=StreamConfig)
     model: ModelConfig | None = None
     quant: ReferenceQuantConfig = field(default_factory=ReferenceQuantConfig)
+    data_dir: str = option(MISSING, None, "directory of MNIST's files")
+    download: bool = option(False, TRUTH, "whether to download them if they are missing")
+    paths: PathsConfig = field(default_factory=PathsConfig)
+
+
+@dataclass
+class HardwareConfig:
+    """Configuration of hardware.py."""
+
+    schemes: list[str] = option(
+        MISSING, ListOf(OneOf(_PAIRS), distinct=True), "of weights and activations, or of both: apot_uniform"
+    )
+    bits: list[int] = option(MISSING, ListOf(_QUANTISED, distinct=True), "of the weights, the sign included")
+    act_bits: list[int] | None = option(
+        None, or_null(ListOf(_QUANTISED, distinct=True)), "of the activations, with all of bits; null: the same"
+    )
+    units: list[str] = option(MISSING, ListOf(OneOf(UNITS), distinct=True), "what is written")
+    lanes: int = option(16, Integer(2, 64), "products per clock of a dot product")
+    products: int = option(1152, Integer(1, 10**6), "products that a sum holds, whatever they are")
+    targets: list[str] = option(
+        MISSING, ListOf(OneOf(TARGETS), distinct=True, may_be_empty=True), "what prices are measured on"
+    )
+    simulate: bool = option(MISSING, TRUTH, "simulate all pairs of operands")
+    equivalence: bool = option(MISSING, TRUTH, "prove all ways to write a multiplier equal (SAT)")
+    ckpt_path: str | None = option(None, None, "write and simulate a layer of this checkpoint instead")
+    layer: str | None = option(None, None, "the layer; null: the first one that reads codes")
+    images: int = option(2, Integer(1, 100), "digits of the layer's test vectors")
+    model: ModelConfig | None = None
+    quant: ReferenceQuantConfig = field(default_factory=ReferenceQuantConfig)
+    export: StreamConfig = field(default_factory=StreamConfig)
     data_dir: str = option(MISSING, None, "directory of MNIST's files")
     download: bool = option(False, TRUTH, "whether to download them if they are missing")
     paths: PathsConfig = field(default_factory=PathsConfig)
