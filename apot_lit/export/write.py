@@ -118,7 +118,7 @@ def _engine(kind: str, output: Path) -> Engine:
 
         return OnnxEngine(output)
     if kind == "packed":
-        from apot_lit.export.torch_engine import PackedEngine
+        from apot_lit.export.packed_engine import PackedEngine
 
         return PackedEngine(output)
     from apot_lit.export.c_engine import CEngine

@@ -2,12 +2,14 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy.typing as npt
 
 from apot_lit.errors import UserError
-from apot_lit.export.engines import OnnxFile, PackedEngine, TorchEngine
+from apot_lit.export.onnx_engine import OnnxEngine
+from apot_lit.export.packed_engine import PackedEngine
+from apot_lit.predict.float_engine import FloatEngine
 from apot_lit.stored.needs import require_packages
 from apot_lit.stored.trained import read_any_trained
 
@@ -26,8 +28,15 @@ class Engine(Protocol):
         ...
 
 
-def open_engine(config: Mapping[str, Any]) -> Engine:
-    """Opens what ``ckpt_path`` names.
+class Opened(NamedTuple):
+    """What runs a network, and what 1 in its logits stands for: 1 in floats, a step in integers."""
+
+    engine: Engine
+    logit_scale: float
+
+
+def open_engine(config: Mapping[str, Any]) -> Opened:
+    """Opens what ``ckpt_path`` names: checkpoints run in floats, packed files and ONNX models in integers.
 
     Args:
         config: plain configuration with the keys of `apot_lit.config.schemas.PredictConfig`.
@@ -38,11 +47,18 @@ def open_engine(config: Mapping[str, Any]) -> Engine:
     path = Path(config["ckpt_path"])
     if path.suffix not in (".onnx", ".safetensors"):
         trained = read_any_trained(config["ckpt_path"], config["model"], config["quant"], config["data_dir"])
-        return TorchEngine(trained.network.eval())
+        return Opened(FloatEngine(trained.network.eval()), 1.0)
     if config["model"] is not None or config["quant"]["bit"] is not None:
         raise UserError(f"ckpt_path={path}: carries its own configuration; leave model and quant out")
     kind = "onnx" if path.suffix == ".onnx" else "packed"
     require_packages(kind, f"ckpt_path={path}")
     if not path.is_file():
         raise UserError(f"ckpt_path={path}: there is no such file")
-    return OnnxFile(path) if kind == "onnx" else PackedEngine(path)
+    if kind == "packed":
+        packed = PackedEngine(path)
+        return Opened(packed, packed.executor.network.logit_scale)
+    onnx = OnnxEngine(path)
+    try:
+        return Opened(onnx, float(onnx.metadata["logit_scale"]))
+    except (KeyError, ValueError) as error:
+        raise UserError(f"ckpt_path={path}: does not say what its logits stand for (logit_scale)") from error

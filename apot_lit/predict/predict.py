@@ -37,9 +37,9 @@ def predict(config: Mapping[str, Any]) -> list[Prediction]:
         UserError: if the network or a picture can't be read.
     """
     pictures = read_pictures(Path(config["images"]))
-    engine = open_engine(config)
+    engine, logit_scale = open_engine(config)
     digits = np.stack([as_digit(picture.pixels, config["invert"], config["center"]) for picture in pictures])
-    probabilities = softmax(_logits(engine, digits[:, None]))
+    probabilities = softmax(_logits(engine, digits[:, None]) * logit_scale)
     predictions = [
         Prediction(picture.name, digit, row)
         for picture, digit, row in zip(pictures, digits, probabilities, strict=True)

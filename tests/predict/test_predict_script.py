@@ -8,9 +8,11 @@ import pytest
 import torch
 from PIL import Image
 
+from apot_lit.integer import Executor, to_integers
 from tests.export.conftest import digits, save_checkpoint, trained
 
 IMAGES = digits()[0]
+INTEGERS = to_integers(trained(3, 1, width=4), digits("train")[0][:200])
 COUNT = 30
 FILES = {"checkpoint": "a.ckpt", "onnx": "a.onnx", "packed": "a.safetensors"}
 
@@ -19,7 +21,6 @@ FILES = {"checkpoint": "a.ckpt", "onnx": "a.onnx", "packed": "a.safetensors"}
 def networks(tmp_path_factory):
     """One network as checkpoint, ONNX file and packed file."""
     from apot_lit.export.onnx_model import build_onnx
-    from apot_lit.graph.trace import build_steps
     from apot_lit.stored.packed import save_packed
     from apot_lit.stored.trained import read_any_trained
 
@@ -27,8 +28,8 @@ def networks(tmp_path_factory):
     save_checkpoint(directory / "a.ckpt", 3, 1)
     save_checkpoint(directory / "float.ckpt", 32, 1)
     config, network, _ = read_any_trained(str(directory / "a.ckpt"), None, {"bit": None, "power": 1}, "")
-    (directory / "a.onnx").write_bytes(build_onnx(build_steps(network.eval()), (1, 28, 28), {}).SerializeToString())
-    save_packed(network, config, directory / "a.safetensors")
+    (directory / "a.onnx").write_bytes(build_onnx(INTEGERS, {}).SerializeToString())
+    save_packed(network, INTEGERS, config, directory / "a.safetensors")
     return directory
 
 
@@ -48,7 +49,9 @@ def test_each_kind_of_file_says_what_the_network_says(predict, tmp_path, kind):
     outcome = predict(FILES[kind], "images=digits.npy", "show=3", "sheets=2")
     assert outcome.code == 0, outcome.err
     with torch.no_grad():
-        expected = trained(3, 1, width=4)(IMAGES[:COUNT]).softmax(1).numpy()
+        floats = trained(3, 1, width=4)(IMAGES[:COUNT])
+        integers = Executor(INTEGERS)(IMAGES[:COUNT]).double() * INTEGERS.logit_scale
+    expected = (floats if kind == "checkpoint" else integers).softmax(1).numpy()
     with (tmp_path / "run/predictions.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert [row["picture"] for row in rows] == [f"digits.npy[{index}]" for index in range(COUNT)]
