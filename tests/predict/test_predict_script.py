@@ -20,6 +20,7 @@ def networks(tmp_path_factory):
     """One network as checkpoint, ONNX file and packed file."""
     from apot_lit.export.onnx_model import build_onnx
     from apot_lit.graph.trace import build_steps
+    from apot_lit.integer import to_integers
     from apot_lit.stored.packed import save_packed
     from apot_lit.stored.trained import read_any_trained
 
@@ -28,7 +29,7 @@ def networks(tmp_path_factory):
     save_checkpoint(directory / "float.ckpt", 32, 1)
     config, network, _ = read_any_trained(str(directory / "a.ckpt"), None, {"bit": None, "power": 1}, "")
     (directory / "a.onnx").write_bytes(build_onnx(build_steps(network.eval()), (1, 28, 28), {}).SerializeToString())
-    save_packed(network, config, directory / "a.safetensors")
+    save_packed(network, to_integers(network, IMAGES[:50]), config, directory / "a.safetensors")
     return directory
 
 
