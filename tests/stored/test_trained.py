@@ -130,6 +130,7 @@ def test_without_safetensors_one_line_says_what_to_install(packed, monkeypatch):
 SMALL = ["model=resnet10", "model.width=2", "trainer=cpu", "data.train_images=640", "trainer.max_epochs=1"]
 
 
+@pytest.mark.slow
 def test_a_training_starts_from_a_packed_file(run_script, tmp_path, packed):
     """With a learning rate of nearly 0 it ends as the network that was packed, thresholds included."""
     network, path = packed
