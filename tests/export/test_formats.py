@@ -11,14 +11,13 @@ from torch import nn
 
 from apot_lit.errors import UserError
 from apot_lit.export.c_source import write_c
-from apot_lit.export.engines import CEngine, OnnxEngine, PackedEngine
+from apot_lit.export.engines import CEngine, OnnxEngine
 from apot_lit.export.onnx_model import build_onnx, float_layers
 from apot_lit.export.verify import verify
 from apot_lit.graph.steps import Convolution
 from apot_lit.graph.trace import build_steps
 from apot_lit.models import PixelInput, ResNet
 from apot_lit.quant import QuantSpec, quantize_model
-from apot_lit.stored.packed import save_packed
 from tests.export.conftest import PIXELS, REFERENCE_PIXELS, digits, fit, trained
 
 SHAPE = (1, 28, 28)
@@ -52,18 +51,6 @@ def test_c_is_the_same_function(tmp_path, bit, power):
     found = verify(network, c_engine(network, tmp_path / "c"), digits()[0][:500], 64)
     assert found.same_predictions == 500
     assert found.codes == 64 * sum(sizes_of(network))
-
-
-@pytest.mark.parametrize(("bit", "power"), KINDS)
-def test_packed_is_the_same_function(tmp_path, bit, power):
-    network = trained(bit, power)
-    quant = {"bit": bit, "power": power}
-    data = {"mean": PIXELS[0], "std": PIXELS[1]}
-    save_packed(network, {"model": {"name": "resnet10", "width": 8}, "quant": quant, "data": data}, tmp_path / "net")
-    found = verify(network, PackedEngine(tmp_path / "net"), digits()[0][:500], 64)
-    assert found.same_predictions == 500
-    assert found.codes == 64 * sum(sizes_of(network))
-    assert (found.ties, found.largest_logit_difference) == (0, 0)
 
 
 def sizes_of(network):

@@ -12,8 +12,9 @@ from apot_lit.export.c_source import C_FILES, write_c
 from apot_lit.export.onnx_model import build_onnx
 from apot_lit.export.place import placing, refuse_occupied
 from apot_lit.graph.trace import build_steps
+from apot_lit.integer import to_integers
 from apot_lit.stored.packed import save_packed
-from tests.export.conftest import trained
+from tests.export.conftest import digits, trained
 
 SHAPE = (1, 28, 28)
 
@@ -25,7 +26,7 @@ def write(kind, path, title="old"):
     elif kind == "onnx":
         path.write_bytes(build_onnx(build_steps(network), SHAPE, {"title": title}).SerializeToString())
     else:
-        save_packed(network, {"title": title}, path)
+        save_packed(network, to_integers(network, digits("train")[0][:50]), {"title": title}, path)
 
 
 def place(target, make):

@@ -193,6 +193,7 @@ def test_scale_by_the_largest_value(tmp_path):
     assert_same_network(network, read_packed(tmp_path / "x.safetensors").network, images(seed=9))
 
 
+@pytest.mark.slow
 def test_networks_of_other_makers(tmp_path):
     torch.manual_seed(0)
     float_network = nn.Sequential(PixelInput(0.5, 0.25), resnet18(num_classes=7))
