@@ -1,7 +1,6 @@
 """predict.py: class and probabilities of a person's own pictures, and what the network's codes look like."""
 
 import csv
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -56,7 +55,7 @@ def predict(config: Mapping[str, Any]) -> list[Prediction]:
     blank = [prediction.name for prediction in predictions if not prediction.digit.any()]
     if blank:
         print(f"{counted(len(blank), 'picture')} without any ink: {', '.join(blank[:3])}", end="\n\n")
-    print("written:", *(os.path.relpath(path) for path in written), sep="\n  ")
+    print("written:", *written, sep="\n  ")
     return predictions
 
 

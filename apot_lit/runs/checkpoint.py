@@ -1,5 +1,6 @@
 """Reading checkpoints: never running code from the file, one line for whatever is wrong with it; sealing them."""
 
+import pickle
 import stat
 import warnings
 import zipfile
@@ -65,8 +66,10 @@ def read_file(path: str | Path, key: str) -> dict[str, Any]:
     try:
         checkpoint = _load(Path(path))
     except Exception as error:  # a foreign file makes torch raise anything
-        reason = one_line(str(error).strip().partition("\n")[0], 120)
-        raise UserError(f"{where}: is damaged or not a checkpoint ({type(error).__name__}: {reason})") from error
+        foreign = isinstance(error, pickle.UnpicklingError)  # of which torch tells how to run its code nevertheless
+        said = one_line(str(error).strip().partition("\n")[0], 120)
+        reason = "its content is not plain tensors and numbers" if foreign else f"{type(error).__name__}: {said}"
+        raise UserError(f"{where}: is damaged or not a checkpoint ({reason})") from error
     if not isinstance(checkpoint, dict) or "state_dict" not in checkpoint:
         raise UserError(f"{where}: is not a checkpoint (it has no state_dict)")
     _check_seal(checkpoint, where)
