@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from functools import cache
 
 import numpy as np
 import onnx
@@ -34,6 +35,7 @@ KINDS = [
 ]
 
 
+@cache
 def integers(network, stream_bit=16, fold=False):
     return to_integers(network, digits("train")[0][:200], stream_bit, fold)
 
