@@ -233,7 +233,7 @@ class _Writer:
 
     def _codes(self, kind: str, step: Threshold | ChannelThreshold, inputs: list[str]) -> None:
         self.names[step.output] = f"{step.layer}{CODES}"
-        shape = {"shape": [-1, *self.shapes[step.output]]} if isinstance(step, Threshold) else {}
+        shape: dict[str, Any] = {"shape": [-1, *self.shapes[step.output]]} if isinstance(step, Threshold) else {}
         self._add(kind, inputs, step.output, **shape)
         self.written.add(step.output)
 
