@@ -6,39 +6,39 @@ from functools import partial
 from importlib.metadata import version
 from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from apot_lit.benchmark.benchmark_tables import INFERENCE_BASE
 from apot_lit.benchmark.setting import Setting
 from apot_lit.benchmark.timing import Timer, ratio, summary
-from apot_lit.export.c_source import write_c
-from apot_lit.export.engines import CEngine, OnnxEngine
+from apot_lit.export.onnx_engine import OnnxEngine
+from apot_lit.export.onnx_float import build_float_onnx
 from apot_lit.export.onnx_model import build_onnx
 from apot_lit.graph.trace import build_steps
+from apot_lit.integer import to_integers
 from apot_lit.quant.spec import FULL_PRECISION
 from apot_lit.stored.packed import save_packed
 
 BATCHES, THREADS = (1, 128), (1, 2)
 _SHAPE = (1, 28, 28)
-_C_IMAGES = 200
+_CALIBRATION = 200
 
 
 def measure_inference(setting: Setting) -> dict[str, Any]:
-    """Times integer ONNX against float32 ONNX of the same network, both in onnxruntime, torch eager, and the C program.
+    """Times integer ONNX against float32 ONNX of the same network, both in onnxruntime, and torch eager.
 
-    Networks are untrained: time does not depend on what they say. The C program runs one image at a time on one
-    thread, its start and the transfer of images included.
+    Networks are untrained: time does not depend on what they say.
 
     Returns:
         ``rows`` with images per second and ``ratio`` (time of float32 ONNX over that of the row: above 1 is faster),
         and ``sizes`` with the bytes of each packed network over those of its float32 weights.
     """
     config = setting.config
-    images, _ = setting.images("test", max(*BATCHES, _C_IMAGES))
+    images, _ = setting.images("test", max(*BATCHES, _CALIBRATION))
     rows, sizes = [], []
     for model in config["models"]:
         networks = [("apot", bit) for bit in config["apot_bits"]] + [("uniform", bit) for bit in config["uniform_bits"]]
@@ -47,15 +47,12 @@ def measure_inference(setting: Setting) -> dict[str, Any]:
             quantized = setting.network(model, scheme, bit).eval()
             full = setting.network(model, "float", FULL_PRECISION).eval()
             with tempfile.TemporaryDirectory() as directory:
-                exports = _Exports(Path(directory), quantized, full)
+                exports = _Exports(Path(directory), quantized, full, images[:_CALIBRATION])
                 for threads, batch in product(THREADS, BATCHES):
-                    calls = exports.calls(images[:batch], threads)
-                    if (batch, threads) == (1, 1):
-                        calls["C"] = partial(exports.c.logits, images[:_C_IMAGES].numpy())
-                    times = _timed(setting.timer, calls, threads)
-                    for name, values in times.items():
-                        count = _C_IMAGES if name == "C" else batch
-                        per_image = [value / count for value in values]
+                    contenders = exports.contenders(images[:batch], threads)
+                    times = _timed(setting.timer, {name: one.call for name, one in contenders.items()}, threads)
+                    each = {name: [t / contenders[name].images for t in values] for name, values in times.items()}
+                    for name, per_image in each.items():
                         rows.append(
                             {
                                 "model": model,
@@ -65,37 +62,41 @@ def measure_inference(setting: Setting) -> dict[str, Any]:
                                 "batch": batch,
                                 "threads": threads,
                                 "images_per_second": 1000 / summary(per_image)["median"],
-                                "ratio": ratio([value / batch for value in times[INFERENCE_BASE]], per_image),
+                                "ratio": ratio(each[INFERENCE_BASE], per_image),
                             }
                         )
                 sizes.append({"model": model, "scheme": scheme, "bit": bit, "share": exports.packed_share(config)})
     return {"onnxruntime": version("onnxruntime"), "rows": rows, "sizes": sizes}
 
 
+class _Contender(NamedTuple):
+    """What is timed, and how many images one call of it takes."""
+
+    call: Callable[[], object]
+    images: int
+
+
 class _Exports:
     """One network in all its forms."""
 
-    def __init__(self, directory: Path, quantized: nn.Module, full: nn.Module) -> None:
-        import onnx
-
+    def __init__(self, directory: Path, quantized: nn.Module, full: nn.Module, calibration: Tensor) -> None:
         self.directory, self.quantized, self.full = directory, quantized, full
-        self.steps = {name: build_steps(network) for name, network in (("integer", quantized), ("float", full))}
-        for name, steps in self.steps.items():
-            onnx.save(build_onnx(steps, _SHAPE, {}), directory / f"{name}.onnx")
-        write_c(self.steps["integer"], _SHAPE, "benchmark", directory / "c")
-        self.c = CEngine(directory / "c", self.steps["integer"], _SHAPE)
-
-    def calls(self, images: torch.Tensor, threads: int) -> dict[str, Callable[[], object]]:
-        """What is timed, by name."""
-        pixels = np.ascontiguousarray(images.numpy())
-        engines = {
-            name: OnnxEngine(self.directory / f"{kind}.onnx", self.steps[kind], threads)
-            for name, kind in (("integer ONNX", "integer"), (INFERENCE_BASE, "float"))
+        models = {
+            "integer ONNX": build_onnx(to_integers(quantized, calibration, fold=False), {}),
+            INFERENCE_BASE: build_float_onnx(build_steps(full), _SHAPE, {}),
         }
+        self.files = {name: directory / f"{name}.onnx" for name in models}
+        for name, model in models.items():
+            self.files[name].write_bytes(model.SerializeToString())
+
+    def contenders(self, images: Tensor, threads: int) -> dict[str, _Contender]:
+        """All that are timed with some images and threads, by name."""
+        pixels, count = np.ascontiguousarray(images.numpy()), len(images)
+        engines = {name: OnnxEngine(path, threads) for name, path in self.files.items()}
         return {
-            **{name: partial(engine.logits, pixels) for name, engine in engines.items()},
-            "quantised torch": lambda: self.quantized(images),
-            "float32 torch": lambda: self.full(images),
+            **{name: _Contender(partial(engine.logits, pixels), count) for name, engine in engines.items()},
+            "quantised torch": _Contender(lambda: self.quantized(images), count),
+            "float32 torch": _Contender(lambda: self.full(images), count),
         }
 
     def packed_share(self, config: Mapping[str, Any]) -> float:

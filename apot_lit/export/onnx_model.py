@@ -13,6 +13,7 @@ from onnx import TensorProto, helper, numpy_helper
 from apot_lit.errors import UserError
 from apot_lit.export.onnx_checksum import add_checksum
 from apot_lit.export.onnx_forms import DOMAIN, functions
+from apot_lit.export.onnx_weights import stored_weight
 from apot_lit.graph.shapes import infer_shapes
 from apot_lit.graph.steps import INPUT, Add, AnyConvolution, AnyLinear, Flatten, MaxPool, Relu, Step
 from apot_lit.integer.fixed_point import Range, check_product
@@ -35,7 +36,6 @@ WEIGHT, CODES = ".weight", ".codes"
 
 _OLDER, _NEWER = (21, 10), (25, 13)  # opset and format of the file; the newer ones know weights of 2 bits
 _DOUBLE = 53
-_WEIGHT_TYPES = ((TensorProto.INT2, 2), (TensorProto.INT4, 4), (TensorProto.INT8, 8))
 
 Array = npt.NDArray[Any]
 
@@ -117,7 +117,7 @@ class _Writer:
     def _(self, step: Accumulate) -> None:
         self.sums[step.output] = accumulator_range(step)
         rows = np.abs(step.weight.reshape(len(step.weight), -1).astype(np.int64)).sum(1)
-        geometry = {
+        geometry: dict[str, Any] = {
             "strides": list(step.stride),
             "pads": [*step.padding, *step.padding],
             "dilations": list(step.dilation),
@@ -130,7 +130,7 @@ class _Writer:
         fits = step.largest * largest < EXACT_INTEGERS
         source = self._value(step.inputs[0])
         if fits and source == INPUT:
-            source = self._add("Cast", [source], f"{INPUT}.float32", domain="", to=TensorProto.FLOAT)
+            source = self._add("Cast", [source], f"{step.layer}.input", domain="", to=TensorProto.FLOAT)
         self._add("Conv" if fits else "WideConv", [source, weight], name, domain="" if fits else DOMAIN, **geometry)
         if not raw:
             reach = max(step.offset, step.multiplier * step.largest - step.offset) * largest
@@ -163,13 +163,13 @@ class _Writer:
             self._saturated("WideRescale", step, [*parts, added])
         elif len(readers) == 1 and isinstance(readers[0], Threshold):
             limits = self._thresholds(readers[0])
-            self._codes("RescaleThreshold", readers[0], [*parts, *limits, self._largest()], self._shape(readers[0]))
+            self._codes("RescaleThreshold", readers[0], [*parts, *limits, self._largest()])
         else:
             self._saturated("Rescale", step, parts)
 
     @write.register
     def _(self, step: Threshold) -> None:
-        self._codes("Threshold", step, [self._value(step.inputs[0]), *self._thresholds(step)], self._shape(step))
+        self._codes("Threshold", step, [self._value(step.inputs[0]), *self._thresholds(step)])
 
     @write.register
     def _(self, step: ChannelThreshold) -> None:
@@ -177,15 +177,15 @@ class _Writer:
         thresholds = self._constant(f"{step.layer}.thresholds", step.thresholds.astype(kind))
         sign = self._constant(f"{step.layer}.sign", step.sign.astype(np.int8))
         source = self._value(step.inputs[0])
-        self._codes("ChannelThreshold", step, [source, thresholds, sign, self._levels(step.levels)], {})
+        self._codes("ChannelThreshold", step, [source, thresholds, sign, self._levels(step.levels)])
 
     @write.register
     def _(self, step: Add) -> None:
         self._saturated("SaturatingAdd", step, [*map(self._value, step.inputs)])
 
     @write.register
-    def _(self, step: Relu) -> None:
-        self._add("Relu", [self._value(step.inputs[0])], step.output, domain="")
+    def _(self, step: Relu | Flatten) -> None:
+        self._add(type(step).__name__, [self._value(step.inputs[0])], step.output, domain="")
 
     @write.register
     def _(self, step: MaxPool) -> None:
@@ -197,26 +197,17 @@ class _Writer:
         self._add("SumPositions", [self._value(step.inputs[0])], step.output)
 
     @write.register
-    def _(self, step: Flatten) -> None:
-        self._add("Flatten", [self._value(step.inputs[0])], step.output, domain="")
-
-    @write.register
     def _(self, step: Head) -> None:
         bias = self._constant(f"{step.layer}.bias", step.bias)
         self._add("Head", [self._value(step.inputs[0]), self._weight(step), bias], step.output)
 
     def _weight(self, step: AnyConvolution | AnyLinear) -> str:
-        """Weights as float32, from indices of levels or from codes in as few bits as hold them."""
-        levels = step.levels if isinstance(step, AnyConvolution) else None
-        index = step.weight.astype(np.int64)
-        table = []
-        if levels is not None and levels.scheme != "uniform" and np.isin(np.abs(index), levels.codes).all():
-            index = np.sign(index) * np.searchsorted(levels.codes, np.abs(index))
-            table = [self._levels(levels)]
-        least, most = int(index.min(initial=0)), int(index.max(initial=0))
-        kind = next(kind for kind, bit in _WEIGHT_TYPES if max(most, -1 - least) < 2 ** (bit - 1))
-        name = self._constant(f"{step.layer}.index", index.astype(helper.tensor_dtype_to_np_dtype(kind)))
-        return self._add("LevelWeight" if table else "CodeWeight", [name, *table], f"{step.layer}{WEIGHT}")
+        """Weights as float32."""
+        array, levels = stored_weight(step)
+        index, weight = self._constant(f"{step.layer}.index", array), f"{step.layer}{WEIGHT}"
+        if levels is None:
+            return self._add("CodeWeight", [index], weight)
+        return self._add("LevelWeight", [index, self._levels(levels)], weight)
 
     def _thresholds(self, step: Threshold) -> list[str]:
         if step.thresholds[0] < 1:
@@ -240,12 +231,10 @@ class _Writer:
     def _largest(self) -> str:
         return self._constant("largest", np.array(self.network.largest, np.int32))
 
-    def _shape(self, step: Step) -> dict[str, list[int]]:
-        return {"shape": [-1, *self.shapes[step.output]]}
-
-    def _codes(self, kind: str, step: Threshold | ChannelThreshold, inputs: list[str], attributes: Any) -> None:
+    def _codes(self, kind: str, step: Threshold | ChannelThreshold, inputs: list[str]) -> None:
         self.names[step.output] = f"{step.layer}{CODES}"
-        self._add(kind, inputs, step.output, **attributes)
+        shape: dict[str, Any] = {"shape": [-1, *self.shapes[step.output]]} if isinstance(step, Threshold) else {}
+        self._add(kind, inputs, step.output, **shape)
         self.written.add(step.output)
 
     def _value(self, name: str) -> str:
