@@ -53,6 +53,4 @@ class CEngine:
         for n, image in enumerate(np.ascontiguousarray(pixels)):
             self.library.codes(image, logits[n], codes[n], arena)
         parts = np.split(codes, np.cumsum(sizes)[:-1], axis=1) if sizes else []
-        return logits, {
-            name: part.reshape(-1, *shape) for (name, shape), part in zip(layers, parts, strict=True)
-        }
+        return logits, {name: part.reshape(-1, *shape) for (name, shape), part in zip(layers, parts, strict=True)}

@@ -32,7 +32,10 @@ def offsets_of(step: Accumulate, frame: Frame, size: tuple[int, int], out: Map) 
     masks = [
         np.array(
             [
-                [0 <= place * step.stride[k] + tap * step.dilation[k] - frame.padding[k] < size[k] for tap in range(kernel[k])]
+                [
+                    0 <= place * step.stride[k] + tap * step.dilation[k] - frame.padding[k] < size[k]
+                    for tap in range(kernel[k])
+                ]
                 for place in range((out.height, out.width)[k])
             ]
         )

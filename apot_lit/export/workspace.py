@@ -1,4 +1,4 @@
-"""Where values lie in memory: those no longer needed make room for others, and some take the place of what they come from."""
+"""Where values lie in memory: those no longer needed make room for others, which may even begin where these did."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -50,7 +50,9 @@ def plan_workspace(needs: Sequence[Need]) -> tuple[dict[str, int], int]:
     rooms: dict[str, _Room] = {}
     for index, need in enumerate(needs):
         free = [rooms[name] for name in need.inputs if name in rooms and last_read[name] == index]
-        taken = next((room for room in free if need.is_in_place and need.size <= room.size and room.last == index), None)
+        taken = next(
+            (room for room in free if need.is_in_place and need.size <= room.size and room.last == index), None
+        )
         if taken is None:
             rooms[need.name] = _Room(-(-need.size // ALIGNMENT) * ALIGNMENT, index, last_read[need.name])
         else:

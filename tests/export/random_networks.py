@@ -42,7 +42,16 @@ class Builder:
         return (signs * self.random.choice(levels.codes, shape)).astype(np.int8)
 
     def convolution(
-        self, source, outputs, kernel, stride=(1, 1), padding=(0, 0), dilation=(1, 1), groups=1, levels=None, pixels=(1, 0)
+        self,
+        source,
+        outputs,
+        kernel,
+        stride=(1, 1),
+        padding=(0, 0),
+        dilation=(1, 1),
+        groups=1,
+        levels=None,
+        pixels=(1, 0),
     ):
         largest = next((step.codes[-1] for step in self.steps if step.output == source), 255)
         name = f"layer{len(self.steps)}"
@@ -119,12 +128,16 @@ def small(seed):
         return {"kernel": kernel, "stride": stride, "padding": tuple(padding), "dilation": dilation}
 
     def levels():
-        return level_set(*[("apot", 3), ("apot", 4), ("uniform", 3), ("apot", 2), ("uniform", 6), ("pot", 2)][
-            int(random.integers(6))
-        ])
+        return level_set(
+            *[("apot", 3), ("apot", 4), ("uniform", 3), ("apot", 2), ("uniform", 6), ("pot", 2)][
+                int(random.integers(6))
+            ]
+        )
 
     groups = channels if seed % 3 == 0 else 1
-    first = b.convolution(INPUT, int(random.choice([3, 5, 16, 18])) * groups, groups=groups, pixels=pixels, **geometry(INPUT))
+    first = b.convolution(
+        INPUT, int(random.choice([3, 5, 16, 18])) * groups, groups=groups, pixels=pixels, **geometry(INPUT)
+    )
     x = b.batch_norm(first)
     if seed % 2:
         x = b.add(Relu, x)
@@ -132,7 +145,9 @@ def small(seed):
         x = b.add(MaxPool, x, kernel=(3, 2), stride=(2, 1), padding=(1, 1))
     for _ in range(int(random.integers(1, 3))):
         codes = b.codes(x, levels(), "a")
-        groups = next(int(n) for n in random.permutation([1, 2, 3, b.shape_of(codes)[0]]) if b.shape_of(codes)[0] % n == 0)
+        groups = next(
+            int(n) for n in random.permutation([1, 2, 3, b.shape_of(codes)[0]]) if b.shape_of(codes)[0] % n == 0
+        )
         outputs = groups * int(random.integers(1, 40 // groups + 2))
         sums = b.convolution(codes, outputs, groups=groups, levels=level_set("apot", 3), **geometry(codes))
         codes = b.channel_codes(sums, levels(), "b")

@@ -8,6 +8,7 @@ import torch
 
 from apot_lit.errors import UserError
 from apot_lit.export.c_engine import CEngine
+from apot_lit.export.c_library import FLAGS
 from apot_lit.export.c_source import C_FILES, SUMS, check_sums, checksums, write_c
 from apot_lit.export.verify import verify
 from apot_lit.integer import to_integers
@@ -30,7 +31,8 @@ def exported(network, directory):
     ("arguments", "options"),
     [
         ((4, 1), {}),
-        ((2, 1), {"pixels": REFERENCE_PIXELS}),
+        ((3, 1), {"pixels": REFERENCE_PIXELS}),
+        ((2, 1), {"lr": 0.01, "width": 4}),
         ((5, 1), {"stem": "small", "width": 4, "stream_bit": 12}),
         ((3, 0), {"stem": "small", "width": 4, "fold": False}),
         ((8, 0), {"name": "resnet50", "width": 4, "stream_bit": 8}),
@@ -40,7 +42,8 @@ def exported(network, directory):
 )
 def test_weights_codes_and_logits_are_equal(tmp_path, arguments, options):
     network = integers(*arguments, **options)
-    engine = CEngine(exported(network, tmp_path / "net"))
+    # With all kernels once.
+    engine = CEngine(exported(network, tmp_path / "net"), FLAGS if arguments == (4, 1) else QUICK)
     done = verify(network, engine, digits()[0][:IMAGES])
     assert done.images == IMAGES
     assert done.weights > 1000
@@ -69,7 +72,8 @@ def test_any_flipped_bit_is_refused(directory, name):
             path.write_bytes(changed)
             with pytest.raises(UserError, match="was changed or damaged") as error:
                 check_sums(directory)
-            assert str(error.value).startswith(f"{directory}: {name} does not fit {SUMS}")
+            assert str(error.value).startswith(f"{directory}: ")
+            assert name == SUMS or f": {name} does not fit {SUMS}" in str(error.value)
         path.write_bytes(data[:-1])
         with pytest.raises(UserError, match="was changed or damaged"):
             CEngine(directory)
@@ -116,7 +120,7 @@ def write_changed(small, target, source):
         ("biases", lambda b: b ^ 2**21, False),
         ("codes", lambda c: c ^ 1, False),
         ("signs", lambda s: -1 - s, False),
-        ("first", lambda f: f ^ 4096, False),
+        ("first", lambda f: f ^ 2**18, False),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
@@ -127,9 +131,9 @@ def test_changed_numbers_with_right_checksums_are_noticed(tmp_path, small, direc
         try:
             verify(small, CEngine(target, QUICK), digits()[0][:IMAGES])
         except UserError as error:
-            noticed += 1
-            assert "differ" in str(error) or "weights beside those of its channels" in str(error)
-    assert noticed == 3 if always else noticed >= 2
+            noticed += "differ" in str(error) or "weights beside those of its channels" in str(error)
+    # What is given for outputs that only fill up a block changes nothing.
+    assert noticed == 3 if always else noticed >= 1
 
 
 def test_a_network_with_three_channels_and_a_large_stem(tmp_path):
@@ -150,4 +154,4 @@ def test_a_network_with_three_channels_and_a_large_stem(tmp_path):
     images = torch.randint(0, 256, (64, 3, 19, 23), dtype=torch.uint8)
     network.train()(images)
     found = to_integers(network.eval(), images)
-    assert verify(found, CEngine(exported(found, tmp_path / "net")), images).images == 64
+    assert verify(found, CEngine(exported(found, tmp_path / "net"), QUICK), images).images == 64

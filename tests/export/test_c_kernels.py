@@ -71,7 +71,9 @@ def compiled(source, cc, flags):
     commands = []
     for n in range(COUNT):
         names = [f"-Dapot_exported=network_{n}"]
-        names += [f"-Dapot_{kind}_layer{end}=l{n}_{kind}{end}" for kind in ("code", "weight") for end in ("s", "_count")]
+        names += [
+            f"-Dapot_{kind}_layer{end}=l{n}_{kind}{end}" for kind in ("code", "weight") for end in ("s", "_count")
+        ]
         commands.append([cc, *flags, *names, "-c", f"data{n}.c", "-o", f"{program}{n}.o"])
     runtime = sorted(path.name for path in source.glob("apot_*.c") if path.name != "apot_inspect.c")
     objects = [f"{program}{n}.o" for n in range(COUNT)]

@@ -12,7 +12,8 @@ def living(needs):
     last = {need.name: index for index, need in enumerate(needs)}
     last |= {name: index for index, need in enumerate(needs) for name in need.inputs}
     return [
-        {need.name for first, need in enumerate(needs) if first <= index <= last[need.name]} for index in range(len(needs))
+        {need.name for first, need in enumerate(needs) if first <= index <= last[need.name]}
+        for index in range(len(needs))
     ]
 
 
