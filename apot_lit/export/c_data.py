@@ -132,6 +132,8 @@ class DataWriter:
         ]
         largest = int(np.abs(step.weight.astype(int)).max(initial=1))
         split = {m: terms for m, terms in terms_of_codes(step.levels, largest).items() if m <= largest}
+        if not set(np.unique(np.abs(step.weight.astype(int))).tolist()) <= split.keys() | {0}:
+            raise UserError(f"layer {step.layer}: has weights that are none of its levels")
         terms, magnitudes = self.constants.terms(split)
         fields = {
             **{"in": _map(into), "out": _map(out), "kernel_height": rows, "kernel_width": taps},

@@ -148,7 +148,7 @@ class _Planner:
         readers = self.readers.get(step.output, [])
         if len(readers) != 1 or not isinstance(readers[0], Rescale | ChannelThreshold):
             raise UserError(f"layer {step.layer}: its sums must be read by one batch norm or quantiser")
-        (finish,) = readers
+        finish = readers[0]
         self.done.add(finish.output)
         if step.inputs[0] == INPUT:
             value = min(255, max(0, round(step.offset / step.multiplier)))

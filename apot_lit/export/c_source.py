@@ -11,7 +11,16 @@ from apot_lit.integer.network import IntegerNetwork
 
 RUNTIME_FILES = (
     *("apot_runtime.h", "apot_runtime.c", "apot_internal.h", "apot_bodies.h", "apot_common.h", "apot_convolution.c"),
-    *("apot_portable.c", "apot_shift_add.c", "apot_inspect.h", "apot_inspect.c", "main.c", "Makefile"),
+    *(
+        "apot_portable.c",
+        "apot_shift_add.c",
+        "apot_avx2.c",
+        "apot_vnni.c",
+        "apot_inspect.h",
+        "apot_inspect.c",
+        "main.c",
+        "Makefile",
+    ),
 )
 SUMS = "SHA256SUMS"
 C_FILES = ("network.h", "network.c", *RUNTIME_FILES, SUMS)
@@ -46,9 +55,9 @@ def build_c(network: IntegerNetwork, title: str) -> dict[str, str]:
         title: one line for the comment at the top.
 
     Returns:
-        Content by file name, `C_FILES`: ``network.h`` and ``network.c`` (the network as constants), the runtime, ``main.c``
-        (a program that classifies files), ``Makefile``, and ``SHA256SUMS``, the checksums of all others. They are C11 and
-        need nothing but the standard library.
+        Content by file name, `C_FILES`: ``network.h`` and ``network.c`` (the network as constants), the runtime,
+        ``main.c`` (a program that classifies files), ``Makefile``, and ``SHA256SUMS``, the checksums of all others. They
+        are C11 and need nothing but the standard library.
 
     Raises:
         UserError: for a network that the runtime can't compute.

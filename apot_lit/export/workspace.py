@@ -1,4 +1,4 @@
-"""Where values lie in memory: those no longer needed make room for others, and some take the place of what they come from."""
+"""Where values lie in memory: those no longer needed make room for others, which may even begin where these did."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

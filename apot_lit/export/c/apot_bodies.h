@@ -6,7 +6,7 @@
 #include "apot_internal.h"
 
 #define APOT_CHUNK 64
-#define APOT_MANY 32 /* so many thresholds are searched rather than counted */
+#define APOT_MANY 31 /* so many thresholds are searched rather than counted */
 
 /* How many of a set of thresholds that are `step` apart are at most x. */
 APOT_INLINE int32_t apot_search(const int32_t *thresholds, int32_t step, int32_t count, int32_t x) {

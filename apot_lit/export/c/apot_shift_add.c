@@ -23,9 +23,12 @@ static int64_t shift_add(int64_t x, const apot_terms *terms) {
 static void add_products(const apot_convolution *c, const uint8_t *inputs, const int8_t *weights, int32_t width,
                          int32_t *sums) {
     int32_t products[APOT_MAGNITUDES];
-    for (int32_t i = 0; i < 4; i++) {
+    for (int32_t i = 0, last = 0; i < 4; i++) {
         if (!inputs[i]) continue;
-        for (int32_t m = 0; m < c->magnitudes; m++) products[m] = (int32_t)shift_add(inputs[i], &c->terms[m]);
+        /* Neighbours are often equal, as the background of an image is. */
+        for (int32_t m = 0; inputs[i] != last && m < c->magnitudes; m++)
+            products[m] = (int32_t)shift_add(inputs[i], &c->terms[m]);
+        last = inputs[i];
         for (int32_t o = 0; o < width; o++) {
             int8_t weight = weights[4 * o + i];
             sums[o] = weight < 0 ? sums[o] - products[-weight] : sums[o] + products[weight];

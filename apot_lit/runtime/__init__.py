@@ -1,0 +1,5 @@
+"""Networks of integers at the speed of compiled C, from Python."""
+
+from apot_lit.runtime.network import Network
+
+__all__ = ["Network"]
