@@ -13,6 +13,7 @@ from apot_lit.errors import UserError
 from apot_lit.report.answer import best_summary
 from apot_lit.report.collect import Collection, collect
 from apot_lit.report.documents import filled
+from apot_lit.report.integer_tables import integer_tables
 from apot_lit.report.page import build_page
 from apot_lit.report.plots import all_pictures, feature
 from apot_lit.report.runs_csv import write_csv
@@ -88,7 +89,8 @@ def document_sections(collection: Collection, published: Published, results_dir:
     Raises:
         UserError: for a damaged file.
     """
-    sections = {"results": markdown(collection, published), **benchmark_tables(results_dir)}
+    measured = {**benchmark_tables(results_dir), **integer_sections(results_dir)}
+    sections = {"results": markdown(collection, published), **measured}
     summary = best_summary(collection)
     if summary is not None:
         sections["summary"] = summary
@@ -118,6 +120,17 @@ def benchmark_tables(results_dir: Path) -> dict[str, str]:
             if paths:
                 tables[name] = table([read_json(path) for path in paths])
     return tables
+
+
+def integer_sections(results_dir: Path) -> dict[str, str]:
+    """The table of evaluations in integers that a directory holds as ``integer/*.json``, by its name.
+
+    Raises:
+        UserError: if one of these files holds something else.
+    """
+    paths = sorted((results_dir / "integer").glob("*.json"))
+    with _one_line(f"{results_dir / 'integer'}: must hold files that evaluate.py wrote"):
+        return {"integers": integer_tables([read_json(path) for path in paths])} if paths else {}
 
 
 @contextmanager
