@@ -10,13 +10,12 @@ from torch import Tensor, nn
 
 from apot_lit.data.mnist import MNISTDataModule
 from apot_lit.graph.steps import Add, Step
+from apot_lit.integer.calibration import CALIBRATION_IMAGES
 from apot_lit.integer.conversion import to_integers
 from apot_lit.integer.executor import Executor
 from apot_lit.integer.network import IntegerNetwork, Rescale
 from apot_lit.integer.widths import Width, bit_widths
 from apot_lit.runs.text import counted, text_table
-
-CALIBRATION_IMAGES = 1000
 
 
 class IntegerClassifier(nn.Module):

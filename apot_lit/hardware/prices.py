@@ -6,7 +6,7 @@ from dataclasses import asdict
 from itertools import groupby
 from typing import Any
 
-from apot_lit.hardware.pairs import Candidate, Pair, candidates
+from apot_lit.hardware.candidates import Candidate, Pair, candidates
 from apot_lit.hardware.targets import TARGETS, Price, Target, price_all
 
 DOT_WAYS = 2
@@ -22,7 +22,7 @@ def measure_prices(
 
     Args:
         pairs: the quantisers.
-        kinds: of units, of `apot_lit.hardware.pairs.KINDS`.
+        kinds: of units, of `apot_lit.hardware.candidates.KINDS`.
         targets: names of `TARGETS`.
         products: how many products an accumulator must hold the sum of.
         lanes: products per clock of dot products.

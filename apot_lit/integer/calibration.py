@@ -12,6 +12,8 @@ from apot_lit.integer.executor import Executor
 from apot_lit.integer.network import IntegerNetwork, Rescale, Threshold
 
 MAX_FRACTION = 15
+CALIBRATION_IMAGES = 1000
+"""So many of the training images, the first ones, choose the stream."""
 _TRIAL_FRACTION, _TRIAL_BIT, _BATCH = 8, 32, 500
 
 
