@@ -7,7 +7,7 @@ from itertools import groupby
 from typing import Any
 
 from apot_lit.hardware.candidates import Candidate, Pair, candidates
-from apot_lit.hardware.targets import TARGETS, Price, Target, price_all
+from apot_lit.hardware.technologies import TARGETS, Price, Target, price_all
 
 DOT_WAYS = 2
 """In how many ways dot products are priced: the cheapest ones of multiply-accumulates."""
