@@ -3,9 +3,9 @@
 # make and git.
 #
 #   PYTHON=python3.12   the interpreter .venv is made from (default: python3)
-#   ARGS="..."          passed on to train.py, evaluate.py, export.py, predict.py, benchmark.py, report.py, pytest or the lock resolver
+#   ARGS="..."          passed on to train.py, evaluate.py, export.py, hardware.py, predict.py, benchmark.py, report.py, pytest or the lock resolver
 
-DOCUMENTS := README.md,docs/results.md,docs/benchmarks.md,docs/reference.md,docs/recipe.md,docs/integers.md
+DOCUMENTS := README.md,docs/results.md,docs/benchmarks.md,docs/reference.md,docs/recipe.md,docs/integers.md,docs/hardware.md
 
 PYTHON ?= python3
 ARGS ?=
@@ -36,7 +36,7 @@ define CHECK_PYTHON
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help venv train evaluate export predict benchmark report test test-all lint format lock clean distclean
+.PHONY: help venv train evaluate export hardware predict benchmark report test test-all lint format lock clean distclean
 
 help: ## List the targets
 	@echo 'usage: make TARGET [ARGS="..."] [PYTHON=python3.12]'
@@ -54,6 +54,9 @@ evaluate: $(STAMP) ## Evaluate a checkpoint, arguments through ARGS
 export: $(STAMP) ## Export a checkpoint, e.g. make export ARGS="ckpt_path=... format=onnx"
 	$(PY) export.py $(ARGS)
 
+hardware: $(STAMP) ## Write arithmetic units in Verilog, prove and price them, in about a minute; ARGS="hardware=full" for all
+	$(PY) hardware.py $(ARGS)
+
 predict: $(STAMP) ## Classify pictures, e.g. make predict ARGS="ckpt_path=... images=photo.jpg"
 	$(PY) predict.py $(ARGS)
 
@@ -62,7 +65,7 @@ benchmark: $(STAMP) ## Measure what quantised training costs, in about a minute;
 
 report: $(STAMP) ## Make outputs/report and the numbers in README.md and docs/ from results/
 	$(PY) report.py "documents=[$(DOCUMENTS)]" $(ARGS)
-	cp outputs/report/weight.png outputs/report/accuracy_best.png docs/
+	cp outputs/report/weight.png outputs/report/accuracy_best.png outputs/report/hardware.png docs/
 
 test: $(STAMP) ## Run the tests and doctests, without those marked slow
 	$(PY) -m pytest -n auto --dist worksteal $(ARGS)
@@ -85,7 +88,7 @@ lock: $(UV_STAMP) ## Regenerate requirements.lock from pyproject.toml
 	$(CHECK_PYTHON)
 	"$(UV)" pip compile --quiet --universal --fork-strategy fewest --generate-hashes \
 	    --python-version 3.11 --custom-compile-command "make lock" \
-	    --extra dev --extra export --extra loggers -o requirements.lock $(ARGS) pyproject.toml
+	    --extra dev --extra export --extra hardware --extra loggers -o requirements.lock $(ARGS) pyproject.toml
 
 clean: ## Remove caches and build products (keeps .venv and outputs/)
 	rm -rf $(CACHES) *.egg-info

@@ -13,10 +13,10 @@ from apot_lit.runs.log import recording
 @cli.job
 def main(config: dict[str, Any]) -> None:
     """Writes, simulates and synthesises."""
-    from apot_lit.hardware.build import build  # late: torch takes seconds to import
+    from apot_lit.hardware.produce import produce  # late: torch takes seconds to import
 
     with recording(Path(config["paths"]["output_dir"]) / "hardware.log", config):
-        build(config)
+        produce(config)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ PACKAGE = ROOT / "apot_lit"
 # A room imports only from those before it.
 ROOMS = [
     *("errors", "quant", "models", "graph", "integer", "data", "config", "interop", "runs", "stored", "training"),
-    *("evaluation", "export", "predict", "sweep", "benchmark", "report", "cli"),
+    *("evaluation", "export", "hardware", "predict", "sweep", "benchmark", "report", "cli"),
 ]
 QUANT_ORDER = [
     *(
@@ -109,13 +109,15 @@ def test_level_sets_need_no_torch():
     assert "torch" not in top_level(PACKAGE / "quant/levels.py")
 
 
-@pytest.mark.parametrize("room", ["quant", "models", "graph", "integer", "stored", "export"])
+@pytest.mark.parametrize("room", ["quant", "models", "graph", "integer", "stored", "export", "hardware"])
 def test_rooms_that_know_neither_lightning_nor_hydra(room):
     for path in (PACKAGE / room).rglob("*.py"):
         assert not FRAMEWORKS & top_level(path), path
 
 
-@pytest.mark.parametrize("module", ["export.write", "report.compose", "stored.trained", "sweep.schedule"])
+@pytest.mark.parametrize(
+    "module", ["export.write", "hardware.produce", "report.compose", "stored.trained", "sweep.schedule"]
+)
 def test_what_runs_without_lightning(module):
     """Reading a checkpoint, writing an export, drawing a figure: followed through everything that is imported."""
     code = f"import sys, apot_lit.{module}; print(*{sorted(FRAMEWORKS)} & sys.modules.keys())".replace("[", "{", 1)

@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
+from apot_lit.hardware.candidates import Candidate
 from apot_lit.hardware.operands import Operand
-from apot_lit.hardware.pairs import Candidate
 from apot_lit.hardware.products import Multiplication
 from apot_lit.hardware.verilog import modules
 from apot_lit.hardware.yosys import run_yosys

@@ -6,11 +6,12 @@ from dataclasses import asdict
 from itertools import groupby
 from typing import Any
 
-from apot_lit.hardware.pairs import Candidate, Pair, candidates
-from apot_lit.hardware.targets import TARGETS, Price, Target, price_all
+from apot_lit.hardware.candidates import Candidate, Pair, candidates
+from apot_lit.hardware.products import Way
+from apot_lit.hardware.technologies import TARGETS, Price, Target, price_all
 
 DOT_WAYS = 2
-"""In how many ways dot products are priced: the cheapest ones of multiply-accumulates."""
+"""Dot products are priced in so many ways that are the cheapest for multipliers, and for multiply-accumulates."""
 _BATCH = 120  # units that one run of the synthesiser takes
 _WITH_DSPS = "xilinx7_dsp"
 
@@ -22,7 +23,7 @@ def measure_prices(
 
     Args:
         pairs: the quantisers.
-        kinds: of units, of `apot_lit.hardware.pairs.KINDS`.
+        kinds: of units, of `apot_lit.hardware.candidates.KINDS`.
         targets: names of `TARGETS`.
         products: how many products an accumulator must hold the sum of.
         lanes: products per clock of dot products.
@@ -71,10 +72,12 @@ def _priced(target: Target, wanted: Sequence[Candidate]) -> list[tuple[Candidate
 def _cheapest_dots(
     target: Target, pair: Pair, prices: Sequence[tuple[Candidate, Price]], products: int, lanes: int
 ) -> Iterator[Candidate]:
-    macs = [(one.way, price) for one, price in prices if one.kind == "mac" and one.pair == pair]
-    best = [way for way, _ in sorted(macs, key=lambda item: (item[1].area, item[1].delay))[:DOT_WAYS]]
+    best: list[Way | None] = []
+    for kind in ("multiplier", "mac"):
+        own = [(one.way, price) for one, price in prices if one.kind == kind and one.pair == pair]
+        best += [way for way, _ in sorted(own, key=lambda item: (item[1].area, item[1].delay))[:DOT_WAYS]]
     for one in candidates(pair, "dot", products, lanes):
-        if (one.way in best or not macs) and _differs(target, one):
+        if (one.way in best or not best) and _differs(target, one):
             yield one
 
 

@@ -3,9 +3,9 @@
 from collections.abc import Iterator, Sequence
 
 from apot_lit.hardware.after_sum import MULTIPLIER_BITS, limit_word
+from apot_lit.hardware.candidates import STREAM_BIT, Candidate
 from apot_lit.hardware.expressions import limits
 from apot_lit.hardware.operands import Operand
-from apot_lit.hardware.pairs import STREAM_BIT, Candidate
 from apot_lit.hardware.products import Multiplication
 from apot_lit.hardware.testbench import Trial
 from apot_lit.hardware.units import SUM, typical_weights

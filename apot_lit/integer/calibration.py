@@ -11,8 +11,9 @@ from apot_lit.graph.steps import Add, Relu, Step
 from apot_lit.integer.executor import Executor
 from apot_lit.integer.network import IntegerNetwork, Rescale, Threshold
 
-CALIBRATION_IMAGES = 1000
 MAX_FRACTION = 15
+CALIBRATION_IMAGES = 1000
+"""So many of the training images, the first ones, choose the stream."""
 TRIAL_FRACTION, TRIAL_BIT = 8, 32
 _BATCH = 500
 

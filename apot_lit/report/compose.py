@@ -10,9 +10,11 @@ from typing import Any
 from apot_lit.benchmark.benchmark_tables import inference_report, markdown_table
 from apot_lit.data.embedded import load_idx_pair
 from apot_lit.errors import UserError
-from apot_lit.report.answer import best_summary
+from apot_lit.report.answer import answering, best_summary
 from apot_lit.report.collect import Collection, collect
 from apot_lit.report.documents import filled
+from apot_lit.report.hardware_front import front_picture
+from apot_lit.report.hardware_tables import hardware_sections
 from apot_lit.report.integer_tables import integer_tables
 from apot_lit.report.page import build_page
 from apot_lit.report.plots import all_pictures, feature
@@ -28,9 +30,12 @@ from apot_lit.report.sentences import (
     trials_table,
 )
 from apot_lit.report.tables import Published, markdown, read_published
+from apot_lit.report.unit_prices import FILES, Prices, read_prices
 from apot_lit.runs.contents import NotUsable, read_json
 from apot_lit.runs.files import write_text
 from apot_lit.runs.schema import one_line
+
+_UNPRICED = f"{{}}: {FILES} must be files that hardware.py wrote"
 
 
 def report(config: Mapping[str, Any]) -> None:
@@ -50,6 +55,7 @@ def report(config: Mapping[str, Any]) -> None:
     with _one_line(f"published={published_path}: must have the columns model, bit, scheme and published_percent"):
         published = read_published(published_path)
     text = markdown(collection, published)
+    prices = hardware_prices(results_dir)
     sections = document_sections(collection, published, results_dir) if config["documents"] else {}
     documents = {path: filled(path, sections) for path in map(Path, config["documents"])}
 
@@ -57,6 +63,10 @@ def report(config: Mapping[str, Any]) -> None:
     if config["download"]:
         load_idx_pair(config["data_dir"], "test", download=True)
     pictures = all_pictures(collection, feature(collection), Path(config["data_dir"]))
+    front = None if prices is None else front_picture(prices, answering(collection))
+    if front is not None:
+        caption = "Accuracy against area per operation; a dot for each seed, bars: 95 % interval of the mean"
+        pictures.append(("hardware", caption, front))
     written = []
     for name, _, figure in pictures:
         written.append(output_dir / f"{name}.png")
@@ -94,6 +104,10 @@ def document_sections(collection: Collection, published: Published, results_dir:
     summary = best_summary(collection)
     if summary is not None:
         sections["summary"] = summary
+    prices = hardware_prices(results_dir)
+    if prices is not None:
+        with _one_line(_UNPRICED.format(results_dir)):
+            sections |= hardware_sections(prices, answering(collection))
     for name, needed, text in (
         ("aims", ["aims.csv"], lambda: aims_table(collection, results_dir / "aims.csv")),
         ("start", ["start.csv"], lambda: start_table(results_dir / "start.csv")),
@@ -131,6 +145,16 @@ def integer_sections(results_dir: Path) -> dict[str, str]:
     paths = sorted((results_dir / "integer").glob("*.json"))
     with _one_line(f"{results_dir / 'integer'}: must hold files that evaluate.py wrote"):
         return {"integers": integer_tables([read_json(path) for path in paths])} if paths else {}
+
+
+def hardware_prices(results_dir: Path) -> Prices | None:
+    """The prices of units that a directory holds as ``hardware_*.json``, None if it has none.
+
+    Raises:
+        UserError: if one of these files holds something else.
+    """
+    with _one_line(_UNPRICED.format(results_dir)):
+        return read_prices(results_dir)
 
 
 @contextmanager

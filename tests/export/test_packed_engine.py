@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from apot_lit.export.torch_engine import PackedEngine
+from apot_lit.export.packed_engine import PackedEngine
 from apot_lit.export.verify import verify
 from apot_lit.integer import to_integers
 from apot_lit.stored.packed import read_packed, save_packed

@@ -9,7 +9,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from apot_lit.errors import UserError
-from apot_lit.export.torch_engine import PackedEngine
+from apot_lit.export.packed_engine import PackedEngine
 from apot_lit.export.verify import verify
 from apot_lit.integer import Executor
 from apot_lit.runs.checksum import checksum

@@ -12,16 +12,16 @@ from torch import Tensor
 from apot_lit.data.embedded import load_idx_pair
 from apot_lit.data.options import DataOptions
 from apot_lit.data.split import split_by_class
-from apot_lit.evaluation.arithmetic import CALIBRATION_IMAGES
 from apot_lit.graph.steps import Step
 from apot_lit.hardware.layer_testbench import INPUTS, PARAMETERS, RESULTS, TOP, WEIGHTS, layer_testbench
 from apot_lit.hardware.layer_units import Layer, chosen_layers
 from apot_lit.hardware.simulators import simulate
 from apot_lit.hardware.verilog import modules
 from apot_lit.integer import Executor, IntegerNetwork, to_integers
+from apot_lit.integer.calibration import CALIBRATION_IMAGES
 from apot_lit.runs.files import write_text
 from apot_lit.runs.result import write_json
-from apot_lit.runs.trained import read_any_trained
+from apot_lit.stored.trained import read_any_trained
 
 LAYER_FILE = "layer.json"
 _UNITS = "units.v"

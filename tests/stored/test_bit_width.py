@@ -5,7 +5,7 @@ import torch
 
 from apot_lit.data.embedded import load_idx_pair
 from apot_lit.models.build import build_network
-from apot_lit.runs.bit_width import better_fit, deviation
+from apot_lit.stored.bit_width import better_fit, deviation
 from tests.conftest import ROOT, one_thread
 
 single_thread = pytest.fixture(autouse=True)(one_thread)

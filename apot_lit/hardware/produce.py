@@ -7,10 +7,10 @@ from typing import Any
 import torch
 
 from apot_lit.errors import UserError
+from apot_lit.hardware.candidates import Candidate, candidates, pairs_of
 from apot_lit.hardware.equivalence import prove_equal
-from apot_lit.hardware.layers import read_integers, run_layer, write_layers
+from apot_lit.hardware.layer_files import read_integers, run_layer, write_layers
 from apot_lit.hardware.operations import network_operations
-from apot_lit.hardware.pairs import Candidate, candidates, pairs_of
 from apot_lit.hardware.prices import measure_prices
 from apot_lit.hardware.simulators import INSTALL as INSTALL_SIMULATOR
 from apot_lit.hardware.simulators import simulator, simulator_version
@@ -27,7 +27,7 @@ RESULT_FILE = "hardware.json"
 _VERILOG = "verilog"
 
 
-def build(config: Mapping[str, Any]) -> dict[str, Any]:
+def produce(config: Mapping[str, Any]) -> dict[str, Any]:
     """Writes the units, then simulates and synthesises them; of a checkpoint, its layers, which are simulated alone.
 
     Args:
