@@ -14,7 +14,7 @@ PACKAGE = ROOT / "apot_lit"
 # A room imports only from those before it.
 ROOMS = [
     *("errors", "quant", "models", "graph", "integer", "data", "config", "interop", "runs", "stored", "training"),
-    *("evaluation", "export", "hardware", "predict", "sweep", "benchmark", "report", "cli"),
+    *("evaluation", "export", "runtime", "hardware", "predict", "sweep", "benchmark", "report", "cli"),
 ]
 QUANT_ORDER = [
     *(

@@ -57,7 +57,7 @@ class IntegerClassifier(nn.Module):
 
 
 def network_of_integers(trained: Trained, data: Mapping[str, Any], stream_bit: int | None) -> IntegerNetwork:
-    """The network of integers that a file holds, or that its network is converted to.
+    """The network of integers that a file holds, or that its network is converted to; batch norms are not folded.
 
     Args:
         trained: what a file holds.
@@ -70,7 +70,7 @@ def network_of_integers(trained: Trained, data: Mapping[str, Any], stream_bit: i
     if trained.integers is not None and stream_bit in (None, trained.integers.stream_bit):
         return trained.integers
     images = training_sample({**trained.config["data"], **data}, CALIBRATION_IMAGES)
-    return to_integers(trained.network.eval(), images, STREAM_BIT if stream_bit is None else stream_bit)
+    return to_integers(trained.network.eval(), images, stream_bit or STREAM_BIT, fold=False)
 
 
 def integer_facts(classifier: IntegerClassifier, total: Callable[[int], int]) -> dict[str, Any]:

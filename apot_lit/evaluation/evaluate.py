@@ -17,6 +17,7 @@ from apot_lit.evaluation.arithmetic import (
 )
 from apot_lit.evaluation.confusion import confusion_figure
 from apot_lit.evaluation.cost import cost_table, measure_cost
+from apot_lit.integer.folding import fold_batch_norms
 from apot_lit.quant import clipping_thresholds
 from apot_lit.runs.provenance import commit, hardware, versions
 from apot_lit.runs.result import write_json
@@ -52,7 +53,7 @@ def evaluate(config: dict[str, Any]) -> dict[str, Any]:
     datamodule = build_datamodule(trained)
     integers = None
     if config["arithmetic"] == INTEGER:
-        network = network_of_integers(checkpoint, places, config["export"]["stream_bit"])
+        network = fold_batch_norms(network_of_integers(checkpoint, places, config["export"]["stream_bit"]))
         integers = IntegerClassifier(network, checkpoint.network)
     classifier = QuantClassifier(trained, network=checkpoint.network)
     cost = measure_cost(classifier.network, (1, 1, 28, 28))  # early: nothing is compiled yet

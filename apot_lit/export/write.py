@@ -14,6 +14,7 @@ from apot_lit.evaluation.cost import cost_table, measure_cost
 from apot_lit.export.place import placing, refuse_occupied
 from apot_lit.export.verify import Engine, verify
 from apot_lit.integer.executor import Executor
+from apot_lit.integer.folding import fold_batch_norms
 from apot_lit.integer.network import IntegerNetwork
 from apot_lit.runs.protocol import row
 from apot_lit.runs.provenance import commit, versions
@@ -109,7 +110,7 @@ def _write(
     else:
         from apot_lit.export.c_source import write_c
 
-        write_c(integers, ", ".join(f"{name} {value}" for name, value in facts.items()), path)
+        write_c(fold_batch_norms(integers), ", ".join(f"{name} {value}" for name, value in facts.items()), path)
 
 
 def _engine(kind: str, output: Path) -> Engine:

@@ -6,19 +6,17 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from torch import Tensor
 
 from apot_lit.data.embedded import load_idx_pair
-from apot_lit.data.options import DataOptions
-from apot_lit.data.split import split_by_class
+from apot_lit.evaluation.arithmetic import network_of_integers
 from apot_lit.graph.steps import Step
 from apot_lit.hardware.layer_testbench import INPUTS, PARAMETERS, RESULTS, TOP, WEIGHTS, layer_testbench
 from apot_lit.hardware.layer_units import Layer, chosen_layers
 from apot_lit.hardware.simulators import simulate
 from apot_lit.hardware.verilog import modules
-from apot_lit.integer import Executor, IntegerNetwork, to_integers
-from apot_lit.integer.calibration import CALIBRATION_IMAGES
+from apot_lit.integer import Executor, IntegerNetwork
+from apot_lit.integer.folding import fold_batch_norms
 from apot_lit.runs.files import write_text
 from apot_lit.runs.result import write_json
 from apot_lit.stored.trained import read_any_trained
@@ -38,14 +36,9 @@ def read_integers(config: Mapping[str, Any]) -> tuple[IntegerNetwork, Tensor]:
     Raises:
         UserError: if there is no such checkpoint, or it can't be integers.
     """
-    trained, network = read_any_trained(config["ckpt_path"], config["model"], config["quant"], config["data_dir"])
-    data = trained.get("data") or {}
-    images, labels = load_idx_pair(Path(config["data_dir"]), "train", config["download"])
-    held_out = data.get("val_split", DataOptions.val_split)
-    count = data.get("train_images") or len(images) - held_out
-    used, _ = split_by_class(labels.numpy(), held_out, count, data.get("split_seed", DataOptions.split_seed))
-    calibration = images[torch.from_numpy(used[:CALIBRATION_IMAGES])]
-    integers = to_integers(network.eval(), calibration, config["export"]["stream_bit"])
+    trained = read_any_trained(config["ckpt_path"], config["model"], config["quant"], config["data_dir"])
+    places = {key: config[key] for key in ("data_dir", "download")}
+    integers = fold_batch_norms(network_of_integers(trained, places, config["export"]["stream_bit"]))
     return integers, load_idx_pair(Path(config["data_dir"]), "test", config["download"])[0][: config["images"]]
 
 

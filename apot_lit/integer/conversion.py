@@ -33,8 +33,9 @@ from apot_lit.integer.fixed_point import (
     rescaling,
     sum_range,
 )
+from apot_lit.integer.folding import fold_batch_norms
 from apot_lit.integer.network import Accumulate, Head, IntegerNetwork, Rescale, SumPositions, Threshold
-from apot_lit.integer.thresholding import folded, thresholds
+from apot_lit.integer.thresholding import thresholds
 
 STREAM_BIT = 16
 MAX_CODE = 255
@@ -52,23 +53,24 @@ def to_integers(network: nn.Module, images: Tensor, stream_bit: int = STREAM_BIT
             all weights are quantised.
         images: uint8 ``[N, C, H, W]``, of those that the network was trained with.
         stream_bit: bits of the stream, 8 to 16.
-        fold: whether batch norms that a quantiser alone reads become thresholds on the accumulators. The codes are the
-            same, but for values that the stream saturates.
+        fold: whether batch norms that a quantiser alone reads become thresholds on the accumulators, see
+            `fold_batch_norms`. No bit of codes or logits depends on it.
 
     Raises:
         UserError: naming a layer that can't be integers, and what would help.
     """
     steps, shape = build_steps(network), _shape(images)
 
-    def convert(fraction: int, bit: int, fold: bool = False) -> IntegerNetwork:
-        return _Converter(steps, shape, fraction, bit, fold).convert()
+    def convert(fraction: int, bit: int) -> IntegerNetwork:
+        return _Converter(steps, shape, fraction, bit).convert()
 
-    return convert(choose_fraction(convert, images, stream_bit), stream_bit, fold)
+    integers = convert(choose_fraction(convert, images, stream_bit), stream_bit)
+    return fold_batch_norms(integers) if fold else integers
 
 
 def check_convertible(network: nn.Module, images: Tensor) -> None:
     """Raises `UserError` as `to_integers` does, except for what its values are too large for."""
-    _Converter(build_steps(network), _shape(images), TRIAL_FRACTION, TRIAL_BIT, False).convert()
+    _Converter(build_steps(network), _shape(images), TRIAL_FRACTION, TRIAL_BIT).convert()
 
 
 def _shape(images: Tensor) -> Shape:
@@ -79,14 +81,13 @@ def _shape(images: Tensor) -> Shape:
 class _Converter:
     """Converts steps for one choice of the stream."""
 
-    def __init__(self, steps: Sequence[Step], shape: Shape, fraction: int, stream_bit: int, fold: bool) -> None:
+    def __init__(self, steps: Sequence[Step], shape: Shape, fraction: int, stream_bit: int) -> None:
         self.floats, self.input_shape = steps, shape
         self.shapes = infer_shapes(steps, shape)
-        self.fraction, self.stream_bit, self.fold = fraction, stream_bit, fold
+        self.fraction, self.stream_bit = fraction, stream_bit
         self.limit = 2 ** (stream_bit - 1)
         self.producers = {step.output: step for step in steps}
         self.steps: list[Step] = []
-        self.rescales: dict[str, Rescale] = {}
         self.sums: dict[str, Range] = {}
         self.positions: dict[str, int] = {}
         self.logit_scale = 1.0
@@ -133,8 +134,7 @@ class _Converter:
             output, factor, bias = norm.output, factor * norm.factor, bias * norm.factor + norm.offset
         else:
             output = step.output
-        rescale = self._rescale(output, name, factor, bias, step.layer, self.sums[name])
-        self.rescales[output] = rescale
+        self._rescale(output, name, factor, bias, step.layer, self.sums[name])
 
     def _input(self, step: Convolution) -> tuple[str, int, int, int, float]:
         """What a convolution reads: name, multiplier, offset, largest value, and the scale of its sums."""
@@ -155,12 +155,11 @@ class _Converter:
             return source, 1, 0, producer.unit, scale
         raise UserError(f"layer {step.layer}: its input stays float; integers need activations of 2 to 8 bits")
 
-    def _rescale(self, output: str, source: str, factor: Reals, offset: Reals, layer: str, values: Range) -> Rescale:
+    def _rescale(self, output: str, source: str, factor: Reals, offset: Reals, layer: str, values: Range) -> None:
         integers = rescaling(factor * 2.0**self.fraction, offset * 2.0**self.fraction, layer)
         step = Rescale(output, (source,), *integers, layer)
         check_product(step, values)
         self.steps.append(step)
-        return step
 
     def _affine(self, step: Affine) -> None:
         (source,) = step.inputs
@@ -179,15 +178,8 @@ class _Converter:
                 f"layer {step.layer}: activation codes up to {step.levels.codes[-1]} don't fit into 8 bits "
                 f"({step.levels.scheme}); fewer bits or other levels would"
             )
-        found = thresholds(step, self.fraction)
-        (source,) = step.inputs
-        rescale = self.rescales.get(source)
-        if self.fold and rescale is not None and self._readers(source) == [step]:
-            sums = self.sums[rescale.inputs[0]]
-            self.steps.append(folded(rescale, step, found, sums))
-        else:
-            within = np.minimum(found, self.limit).astype(np.int32)
-            self.steps.append(Threshold(step.output, step.inputs, within, step.levels.codes, step.levels, step.layer))
+        within = np.minimum(thresholds(step, self.fraction), self.limit).astype(np.int32)
+        self.steps.append(Threshold(step.output, step.inputs, within, step.levels.codes, step.levels, step.layer))
 
     def _on_stream(self, step: Step) -> None:
         (source, *_) = step.inputs

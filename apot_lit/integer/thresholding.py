@@ -1,10 +1,9 @@
-"""Training's rule for codes as comparisons of integers, on the stream and on accumulators."""
+"""Training's rule for codes as comparisons of integers, on the stream."""
 
 import numpy as np
 
 from apot_lit.graph.steps import Quantize
-from apot_lit.integer.fixed_point import Range
-from apot_lit.integer.network import ChannelThreshold, Int64, Rescale
+from apot_lit.integer.network import Int64
 
 _NEVER = 2**31
 
@@ -34,32 +33,3 @@ def codes_of(step: Quantize, values: Int64, fraction: int) -> Int64:
     real = np.ldexp(values.astype(np.float32), -fraction)
     half = np.clip(real * np.float32(step.factor), 0, 2 * step.unit)
     return np.asarray(step.table)[half.astype(np.int64)]
-
-
-def folded(rescale: Rescale, step: Quantize, found: Int64, sums: Range) -> ChannelThreshold:
-    """A batch norm and the quantiser behind it as thresholds on the accumulator: the same code for each of its values.
-
-    For M > 0, ``(x M + B) >> S >= t`` is ``x >= ceil((t 2^S - B) / M)``. For M < 0 the same holds of -x and -M. For
-    M = 0 all x are on one side.
-
-    Args:
-        rescale: the batch norm.
-        step: the quantiser that alone reads it.
-        found: its `thresholds`.
-        sums: ranges of the accumulators.
-    """
-    reach = 1 + max(int(-sums[0].min()), int(sums[1].max()))
-    channels = zip(rescale.multiplier.tolist(), rescale.bias.tolist(), rescale.shift.tolist(), strict=True)
-    rows = [[_first(abs(m), b, s, t, reach) for t in found.tolist()] for m, b, s in channels]
-    sign = np.where(rescale.multiplier < 0, -1, 1).astype(np.int32)
-    return ChannelThreshold(
-        step.output, rescale.inputs, np.array(rows, np.int64), sign, step.levels.codes, step.levels, step.layer
-    )
-
-
-def _first(multiplier: int, bias: int, shift: int, threshold: int, reach: int) -> int:
-    """The smallest x with ``(x * multiplier + bias) >> shift >= threshold``, within -reach (all) and reach (none)."""
-    missing = (threshold << shift) - bias
-    if multiplier == 0:
-        return -reach if missing <= 0 else reach
-    return max(-reach, min(reach, -(-missing // multiplier)))

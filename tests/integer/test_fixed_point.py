@@ -10,8 +10,9 @@ import torch
 from apot_lit.errors import UserError
 from apot_lit.graph.steps import Quantize
 from apot_lit.integer.fixed_point import check_accumulator, check_logits, check_product, rescaling, sum_range
-from apot_lit.integer.network import Head, Rescale
-from apot_lit.integer.thresholding import folded, thresholds
+from apot_lit.integer.folding import fold_batch_norms
+from apot_lit.integer.network import Accumulate, Head, IntegerNetwork, Rescale, Threshold
+from apot_lit.integer.thresholding import thresholds
 from apot_lit.quant.levels import level_set
 from apot_lit.quant.quantizers import ActivationQuantizer
 
@@ -76,25 +77,30 @@ def test_what_no_multiplier_can_be_is_refused(a, b):
         rescaling(np.array([1.0, a]), np.array([1.0, b]), "conv7")
 
 
+@pytest.mark.parametrize("top", [2**15 - 1, 2**11 - 1])
 @pytest.mark.parametrize(("scheme", "bit"), KINDS)
-def test_folded_thresholds_give_every_accumulator_its_code(scheme, bit):
-    """Every accumulator of channels with positive, negative, small and no slope."""
+def test_folded_thresholds_give_every_accumulator_its_code(scheme, bit, top):
+    """Every accumulator of channels with positive, negative, small and no slope, also beyond the stream."""
     _, step = quantizing(scheme, bit, 3.1)
     factors, offsets = (
         np.array([0.9, -1.7, 0.003, -0.0004, 0.0, 0.0, 900.0]),
         np.array([5.0, 99.5, -3.0, 7.0, 2e3, -1.0, 0.4]),
     )
     rescale = Rescale("norm", ("sums",), *rescaling(factors, offsets, "layer"), "layer")
-    reach = 6000
-    sums = (np.full(len(factors), -reach), np.full(len(factors), reach))
-    found = thresholds(step, 10)
-    fold = folded(rescale, step, found, sums)
-    plain = found.tolist()
+    weight = np.full((len(factors), 1, 1, 1), 60, np.int8)
+    within = np.minimum(thresholds(step, 10), top + 1).astype(np.int32)
+    steps = [
+        Accumulate("sums", ("pixels",), weight, (1, 1), (0, 0), (1, 1), 1, None, "layer", 1, 100, 200),
+        rescale,
+        Threshold("codes", ("norm",), within, step.levels.codes, step.levels, "layer"),
+    ]
+    _, fold = fold_batch_norms(IntegerNetwork(steps, (1, 1, 1), top.bit_length() + 1, 10, 1.0)).steps
+    plain = thresholds(step, 10).tolist()
     for channel in range(len(factors)):
         m, b, s = (int(array[channel]) for array in (rescale.multiplier, rescale.bias, rescale.shift))
         row, sign = fold.thresholds[channel].tolist(), int(fold.sign[channel])
-        for x in range(-reach, reach + 1):
-            y = (x * m + b) >> s
+        for x in range(-6000, 6001):
+            y = max(-top - 1, min(top, (x * m + b) >> s))
             assert bisect_right(row, sign * x) == bisect_right(plain, y), (channel, x)
 
 

@@ -59,5 +59,5 @@ def test_a_directory_without_evaluations_gives_no_table_and_a_damaged_one_a_line
     assert integer_sections(tmp_path) == {}
     (tmp_path / "integer").mkdir()
     (tmp_path / "integer/net.json").write_text('{"accuracy": 1}')
-    with pytest.raises(UserError, match="integer: must hold files that evaluate.py wrote"):
+    with pytest.raises(UserError, match=r"integer: must hold files that evaluate\.py wrote"):
         integer_sections(tmp_path)
