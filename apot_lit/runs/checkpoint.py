@@ -66,7 +66,8 @@ def read_file(path: str | Path, key: str) -> dict[str, Any]:
     try:
         checkpoint = _load(Path(path))
     except Exception as error:  # a foreign file makes torch raise anything
-        foreign = isinstance(error, pickle.UnpicklingError)  # of which torch tells how to run its code nevertheless
+        # What torch says of these is how to run their code nevertheless, or which line of its own failed.
+        foreign = isinstance(error, pickle.UnpicklingError | LookupError)
         said = one_line(str(error).strip().partition("\n")[0], 120)
         reason = "its content is not plain tensors and numbers" if foreign else f"{type(error).__name__}: {said}"
         raise UserError(f"{where}: is damaged or not a checkpoint ({reason})") from error
