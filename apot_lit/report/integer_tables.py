@@ -45,7 +45,7 @@ def integer_tables(evaluations: Sequence[Mapping[str, Any]]) -> str:
     headers = ["Network", "Trained in", "Seed", "Floats", *(f"{bit} bits" for bit in streams)]
     machines = sorted({evaluation["hardware"]["cpu"] for evaluation in evaluations})
     parts = [Table("integers", headers, rows).markdown(), *_gains(found)]
-    return "\n\n".join([*parts, f"Trained and evaluated on {', '.join(machines)}."])
+    return "\n\n".join([*parts, f"Evaluated on {', '.join(machines)}."])
 
 
 def _training(config: Mapping[str, Any]) -> Training:

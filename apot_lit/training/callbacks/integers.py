@@ -103,7 +103,7 @@ class SimulatedIntegers(pl.Callback):
 
         classifier.stand_in = logits
         if trainer.validating or trainer.training:
-            classifier.log("stream/fraction", float(integers.fraction), on_step=False, on_epoch=True)
+            classifier.log("stream/fraction", float(integers.fraction), sync_dist=True)  # equal in all processes
 
     def _convert(self, trainer: pl.Trainer, classifier: QuantClassifier) -> IntegerNetwork:
         return to_integers(classifier.network, _images(trainer), self.stream_bit)
