@@ -93,7 +93,7 @@ def per_lane(values: Array, lanes: list[int], filling: int = 0) -> Array:
 
 
 def pack_weights(weight: Array, groups: int, is_merged: bool) -> Array:
-    """Weights ``[output, input, row, column]`` as ``[group][block][tap][quad][output of the block][input of the quad]``.
+    """Weights ``[O, I, H, W]`` as ``[group][block][tap][quad][output in the block][input in the quad]``.
 
     Args:
         weight: codes.

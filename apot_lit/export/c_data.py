@@ -211,9 +211,9 @@ class DataWriter:
         below = step.thresholds.astype(np.int64) - 1
         if below.min(initial=0) < -self.network.largest - 1:
             raise UserError(f"layer {step.layer}: has a threshold below all values of the stream")
-        below = self.constants.array("apot_stream", np.minimum(below, self.network.largest), "below")
+        name = self.constants.array("apot_stream", np.minimum(below, self.network.largest), "below")
         codes = self.constants.array("uint8_t", np.array(step.codes), "codes")
-        levels = f"{{{len(step.codes) - 1}, {below}, {codes}}}"
+        levels = f"{{{len(step.codes) - 1}, {name}, {codes}}}"
         return "APOT_THRESHOLD", "apot_threshold", {"length": operation.map.size, "levels": levels}
 
     @_parameters.register

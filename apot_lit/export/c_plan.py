@@ -1,4 +1,4 @@
-"""From a network of integers to the operations of the C runtime: what is computed in one go, and how maps lie in memory."""
+"""From a network of integers to operations of the C runtime: what is done in one go, and how maps lie in memory."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace

@@ -8,7 +8,7 @@
 
 #define APOT_TARGET __attribute__((target("avx2")))
 #define APOT_VECTOR static inline __attribute__((always_inline, target("avx2")))
-#define APOT_OWN_FINISH
+#define APOT_OWN_LOOPS
 #include "apot_common.h"
 
 #define ROWS 4 /* so many fit into registers */
@@ -247,6 +247,40 @@ APOT_TARGET static void threshold(const apot_stream_value *x, const apot_levels 
         }
     }
     apot_threshold_body(x + start, levels, out + start, length - start);
+}
+
+APOT_TARGET static void add(const apot_stream_value *x, const apot_stream_value *y, apot_stream_value *out,
+                            const apot_flat *flat) {
+    __m256i lowest = _mm256_set1_epi16((int16_t)flat->lowest), largest = _mm256_set1_epi16(APOT_LARGEST_VALUE);
+    int32_t start = 0;
+    for (; start + 16 <= flat->length; start += 16) {
+        __m256i sum = _mm256_loadu_si256((const __m256i *)(const void *)(x + start));
+        if (y) sum = _mm256_adds_epi16(sum, _mm256_loadu_si256((const __m256i *)(const void *)(y + start)));
+        sum = _mm256_min_epi16(_mm256_max_epi16(sum, lowest), largest);
+        _mm256_storeu_si256((__m256i *)(void *)(out + start), sum);
+    }
+    apot_flat rest = {flat->length - start, flat->lowest};
+    apot_add_body(x + start, y ? y + start : y, out + start, &rest);
+}
+
+APOT_TARGET static void max_pool(const apot_pool *p, const apot_stream_value *x, apot_stream_value *out) {
+    if (p->out.pitch % 16) {
+        apot_max_pool_body(p, x, out);
+        return;
+    }
+    for (int32_t row = 0; row < p->out.height; row++)
+        for (int32_t column = 0; column < p->out.width; column++) {
+            apot_window window = apot_window_of(p, row, column);
+            for (int32_t start = 0; start < p->out.pitch; start += 16, out += 16) {
+                __m256i best = _mm256_set1_epi16(APOT_SMALLEST_VALUE);
+                for (int32_t y = window.top; y < window.bottom; y++)
+                    for (int32_t z = window.left; z < window.right; z++) {
+                        const apot_stream_value *from = x + (y * p->in.width + z) * p->in.pitch + start;
+                        best = _mm256_max_epi16(best, _mm256_loadu_si256((const __m256i *)(const void *)from));
+                    }
+                _mm256_storeu_si256((__m256i *)(void *)out, best);
+            }
+        }
 }
 
 APOT_TARGET static void head(const apot_head *parameters, const apot_sum_value *x, apot_logit *logits) {

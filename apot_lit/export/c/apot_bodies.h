@@ -92,29 +92,34 @@ APOT_INLINE void apot_add_body(const apot_stream_value *x, const apot_stream_val
     }
 }
 
-/* `out` may begin where x does, if no value is written before the last window that it lies in is read. */
+/* The part of a pooling window that lies on the map. */
+typedef struct {
+    int32_t top, bottom, left, right;
+} apot_window;
+
+APOT_INLINE apot_window apot_window_of(const apot_pool *p, int32_t row, int32_t column) {
+    int32_t y = row * p->stride_y - p->pad_y, x = column * p->stride_x - p->pad_x;
+    return (apot_window){y > 0 ? y : 0, y + p->height < p->in.height ? y + p->height : p->in.height,
+                         x > 0 ? x : 0, x + p->width < p->in.width ? x + p->width : p->in.width};
+}
+
 APOT_INLINE void apot_max_pool_body(const apot_pool *p, const apot_stream_value *x, apot_stream_value *out) {
     for (int32_t row = 0; row < p->out.height; row++)
-        for (int32_t column = 0; column < p->out.width; column++) {
-            int32_t y = row * p->stride_y - p->pad_y, z = column * p->stride_x - p->pad_x;
-            int32_t y_end = y + p->height < p->in.height ? y + p->height : p->in.height;
-            int32_t z_end = z + p->width < p->in.width ? z + p->width : p->in.width;
-            if (y < 0) y = 0;
-            if (z < 0) z = 0;
-            apot_stream_value *to = out + (row * p->out.width + column) * p->out.pitch;
+        for (int32_t column = 0; column < p->out.width; column++, out += p->out.pitch) {
+            apot_window window = apot_window_of(p, row, column);
             for (int32_t start = 0; start < p->out.pitch; start += APOT_BLOCK) {
                 int32_t size = p->out.pitch - start < APOT_BLOCK ? p->out.pitch - start : APOT_BLOCK;
                 apot_stream best[APOT_BLOCK];
                 for (int32_t c = 0; c < APOT_BLOCK; c++) best[c] = APOT_SMALLEST_VALUE;
-                for (int32_t i = y; i < y_end; i++)
-                    for (int32_t j = z; j < z_end; j++) {
-                        const apot_stream_value *from = x + (i * p->in.width + j) * p->in.pitch + start;
+                for (int32_t y = window.top; y < window.bottom; y++)
+                    for (int32_t z = window.left; z < window.right; z++) {
+                        const apot_stream_value *from = x + (y * p->in.width + z) * p->in.pitch + start;
                         if (size == APOT_BLOCK)
                             for (int32_t c = 0; c < APOT_BLOCK; c++) best[c] = from[c] > best[c] ? from[c] : best[c];
                         else
                             for (int32_t c = 0; c < size; c++) best[c] = from[c] > best[c] ? from[c] : best[c];
                     }
-                for (int32_t c = 0; c < size; c++) to[start + c] = best[c];
+                for (int32_t c = 0; c < size; c++) out[start + c] = best[c];
             }
         }
 }

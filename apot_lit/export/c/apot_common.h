@@ -2,6 +2,11 @@
  * file, with APOT_TARGET as the attribute of its functions. */
 #include "apot_bodies.h"
 
+APOT_TARGET static void sum(const apot_sum *parameters, const apot_stream_value *x, apot_sum_value *out) {
+    apot_sum_body(parameters, x, out);
+}
+
+#ifndef APOT_OWN_LOOPS
 APOT_TARGET static void add(const apot_stream_value *x, const apot_stream_value *y, apot_stream_value *out,
                             const apot_flat *flat) {
     apot_add_body(x, y, out, flat);
@@ -11,11 +16,6 @@ APOT_TARGET static void max_pool(const apot_pool *pool, const apot_stream_value 
     apot_max_pool_body(pool, x, out);
 }
 
-APOT_TARGET static void sum(const apot_sum *parameters, const apot_stream_value *x, apot_sum_value *out) {
-    apot_sum_body(parameters, x, out);
-}
-
-#ifndef APOT_OWN_FINISH
 APOT_TARGET static void rescale(const apot_convolution *c, int32_t lane, int32_t width, int32_t kept, int32_t rows,
                                 const int32_t *sums, uint8_t *const *out) {
     (void)width;

@@ -1,4 +1,6 @@
 /* Runs the steps of a network. */
+#include <string.h>
+
 #include "apot_internal.h"
 
 const apot_kernels *apot_choose(void) {
@@ -36,11 +38,14 @@ int apot_check(const apot_network *network, const uint8_t *pixels, const apot_lo
 /* A frame of one image. */
 static void frame(const apot_frame *f, const uint8_t *pixels, uint8_t *out) {
     int32_t channels = f->out.channels, plane = f->height * f->width, line = f->out.width * f->out.pitch;
-    for (int32_t i = 0; i < f->out.height * line; i++) out[i] = (uint8_t)f->value;
-    for (int32_t y = 0; y < f->height; y++) {
+    memset(out, f->value, (size_t)(f->out.height * line));
+    for (int32_t y = 0; y < f->height; y++, pixels += f->width) {
         uint8_t *to = out + (y + f->pad_y) * line + f->pad_x * f->out.pitch;
-        for (int32_t x = 0; x < f->width; x++, pixels++, to += f->out.pitch)
-            for (int32_t c = 0; c < channels; c++) to[c] = pixels[c * plane];
+        if (f->out.pitch == 1)
+            memcpy(to, pixels, (size_t)f->width);
+        else
+            for (int32_t x = 0; x < f->width; x++, to += f->out.pitch)
+                for (int32_t c = 0; c < channels; c++) to[c] = pixels[c * plane + x];
     }
 }
 

@@ -9,7 +9,7 @@
 #define APOT_FEATURES "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni"
 #define APOT_TARGET __attribute__((target(APOT_FEATURES)))
 #define APOT_VECTOR static inline __attribute__((always_inline, target(APOT_FEATURES)))
-#define APOT_OWN_FINISH
+#define APOT_OWN_LOOPS
 #include "apot_common.h"
 
 /* Sums of `rows` positions from `first` on and `blocks` blocks: both are constants where this is called. */
@@ -169,6 +169,36 @@ APOT_TARGET static void threshold(const apot_stream_value *x, const apot_levels 
         if (left > 32)
             _mm256_mask_storeu_epi8(out + start + 32, (__mmask32)(mask >> 32), codes_of(levels, _mm512_cvtepi16_epi8(m)));
     }
+}
+
+APOT_TARGET static void add(const apot_stream_value *x, const apot_stream_value *y, apot_stream_value *out,
+                            const apot_flat *flat) {
+    __m512i lowest = _mm512_set1_epi16((int16_t)flat->lowest), largest = _mm512_set1_epi16(APOT_LARGEST_VALUE);
+    for (int32_t start = 0; start < flat->length; start += 32) {
+        int32_t left = flat->length - start;
+        __mmask32 mask = left < 32 ? ((__mmask32)1 << left) - 1 : ~(__mmask32)0;
+        __m512i sum = _mm512_maskz_loadu_epi16(mask, x + start);
+        if (y) sum = _mm512_adds_epi16(sum, _mm512_maskz_loadu_epi16(mask, y + start));
+        _mm512_mask_storeu_epi16(out + start, mask, _mm512_min_epi16(_mm512_max_epi16(sum, lowest), largest));
+    }
+}
+
+APOT_TARGET static void max_pool(const apot_pool *p, const apot_stream_value *x, apot_stream_value *out) {
+    for (int32_t row = 0; row < p->out.height; row++)
+        for (int32_t column = 0; column < p->out.width; column++, out += p->out.pitch) {
+            apot_window window = apot_window_of(p, row, column);
+            for (int32_t start = 0; start < p->out.pitch; start += 32) {
+                int32_t left = p->out.pitch - start;
+                __mmask32 mask = left < 32 ? ((__mmask32)1 << left) - 1 : ~(__mmask32)0;
+                __m512i best = _mm512_set1_epi16(APOT_SMALLEST_VALUE);
+                for (int32_t y = window.top; y < window.bottom; y++)
+                    for (int32_t z = window.left; z < window.right; z++) {
+                        const apot_stream_value *from = x + (y * p->in.width + z) * p->in.pitch + start;
+                        best = _mm512_max_epi16(best, _mm512_maskz_loadu_epi16(mask, from));
+                    }
+                _mm512_mask_storeu_epi16(out + start, mask, best);
+            }
+        }
 }
 
 APOT_TARGET static void head(const apot_head *parameters, const apot_sum_value *x, apot_logit *logits) {
