@@ -149,7 +149,7 @@ def chosen(select: Expression, options: Sequence[Expression], width: int, signed
     body = "\n".join([f"case ({select.text})", *(f"    {line}" for line in lines), "endcase"])
 
     def compute(values: Environment) -> Values:
-        places = np.minimum(select.compute(values), len(options) - 1).astype(np.int64)
+        places = np.asarray(np.minimum(select.compute(values), len(options) - 1)).astype(np.int64)
         found = _like(values, 0) + 0 * places
         for place, option in enumerate(options):
             found = np.where(places == place, option.compute(values), found)
@@ -160,8 +160,11 @@ def chosen(select: Expression, options: Sequence[Expression], width: int, signed
 
 def _like(values: Environment, value: int) -> Values:
     """A constant of the kind that the other values are of."""
-    kind = object if any(array.dtype == object for array in values.values()) else np.int64
-    return np.array(value, kind)
+    return np.array(value, _kind(values))
+
+
+def _kind(values: Environment) -> type:
+    return object if any(array.dtype == object for array in values.values()) else np.int64
 
 
 @dataclass(frozen=True)
@@ -189,7 +192,7 @@ class Wire:
         Raises:
             OverflowError: if its bits do not hold it.
         """
-        found = self.value.compute(values)
+        found = np.asarray(self.value.compute(values), _kind(values))
         low, high = limits(self.value.width, self.value.signed)
         if np.any(found < low) or np.any(found > high):
             raise OverflowError(f"{self.name}: {self.value.width} bits do not hold {found.min()} to {found.max()}")
