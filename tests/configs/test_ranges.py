@@ -40,6 +40,7 @@ WALKS = [
     ("evaluate", ("model=resnet10", "ckpt_path=x"), ("",)),
     ("export", ("model=resnet10", "ckpt_path=x", "format=onnx"), ("",)),
     ("report", (), ("",)),
+    ("hardware", ("model=resnet10", "ckpt_path=x"), ("",)),
     ("benchmark", (), ("seed", "data", "device", "inference", "repeats", "models", "width", "paths")),
     ("benchmark", (), ("apot", "uniform", "compile", "projection", "pipeline", "evaluation")),
 ]
@@ -50,6 +51,9 @@ TAKEN_BY = {
     "data.download data.flip optimizer.nesterov quant.additive quant.weight_norm trainer.compile": INTEGERS,
     "trainer.channels_last": f"{INTEGERS} null",
     "trainer.deterministic trainer.detect_anomaly": INTEGERS,
+    "simulate equivalence": INTEGERS,
+    "act_bits hardware:quant.bit": "null",
+    "layer": f"{TEXT} null",
     "download overwrite inference compile trainer.num_sanity_val_steps": INTEGERS,
     "paths.root_dir paths.output_dir data.data_dir data_dir recipe results_dir published sweep.name": TEXT,
     "evaluate:ckpt_path export:ckpt_path": TEXT,
@@ -132,7 +136,7 @@ def test_a_value_is_taken_where_listed_and_refused_in_one_line_elsewhere(script,
 def test_the_walks_see_every_key():
     """But for the sections that benchmark.py shares with train.py, and the objects of the default choice."""
     shared = ("optimizer.", "scheduler.", "callbacks.", "logger.")
-    for script in ("train", "evaluate", "export", "predict", "report", "benchmark"):
+    for script in ("train", "evaluate", "export", "hardware", "predict", "report", "benchmark"):
         walks = [walk for walk in WALKS if walk[0] == script]
         keys = {key for _, overrides, _ in walks for key in keys_of(composed(script, overrides))}
         starts = tuple(start for _, _, starts in walks for start in starts)
