@@ -82,6 +82,7 @@ def power_of_two(exponent: Expression, largest: int) -> Expression:
 
 def total(parts: Sequence[Expression], width: int, signed: bool) -> Expression:
     """A sum."""
+    parts = tuple(parts)
     text = " + ".join(each.as_signed if signed else each.text for each in parts)
     return Expression(width, signed, text, lambda values: sum(each.compute(values) for each in parts))  # type: ignore[return-value, arg-type]
 
@@ -130,6 +131,7 @@ def clamped(source: Expression, width: int) -> Expression:
 
 def joined(parts: Sequence[Expression]) -> Expression:
     """Unsigned values side by side, the first one highest."""
+    parts = tuple(parts)
     width = sum(each.width for each in parts)
     text = parts[0].text if len(parts) == 1 else "{" + ", ".join(each.text for each in parts) + "}"
 
@@ -144,12 +146,13 @@ def joined(parts: Sequence[Expression]) -> Expression:
 
 def chosen(select: Expression, options: Sequence[Expression], width: int, signed: bool = False) -> Expression:
     """The option whose number another value is; the last one for all larger numbers. The value of a `Wire` alone."""
+    options = tuple(options)
     lines = [f"{select.width}'d{place}: @ = {option.text};" for place, option in enumerate(options[:-1])]
     lines.append(f"default: @ = {options[-1].text};")
     body = "\n".join([f"case ({select.text})", *(f"    {line}" for line in lines), "endcase"])
 
     def compute(values: Environment) -> Values:
-        places = np.minimum(select.compute(values), len(options) - 1).astype(np.int64)
+        places = np.asarray(np.minimum(select.compute(values), len(options) - 1)).astype(np.int64)
         found = _like(values, 0) + 0 * places
         for place, option in enumerate(options):
             found = np.where(places == place, option.compute(values), found)
@@ -160,8 +163,11 @@ def chosen(select: Expression, options: Sequence[Expression], width: int, signed
 
 def _like(values: Environment, value: int) -> Values:
     """A constant of the kind that the other values are of."""
-    kind = object if any(array.dtype == object for array in values.values()) else np.int64
-    return np.array(value, kind)
+    return np.array(value, _kind(values))
+
+
+def _kind(values: Environment) -> Any:
+    return object if any(array.dtype == object for array in values.values()) else np.int64
 
 
 @dataclass(frozen=True)
@@ -189,7 +195,7 @@ class Wire:
         Raises:
             OverflowError: if its bits do not hold it.
         """
-        found = self.value.compute(values)
+        found: Values = np.asarray(self.value.compute(values), _kind(values))
         low, high = limits(self.value.width, self.value.signed)
         if np.any(found < low) or np.any(found > high):
             raise OverflowError(f"{self.name}: {self.value.width} bits do not hold {found.min()} to {found.max()}")

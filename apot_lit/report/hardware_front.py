@@ -105,6 +105,6 @@ def front_picture(prices: Prices, group: Group) -> Figure | None:
             axes.set(
                 title=f"{model}, {TARGET_NAMES[target]}", xlabel=f"{_AREA[target]} per multiplication and addition"
             )
-            axes.legend(fontsize=7, loc="lower right")
         row[0].set_ylabel("test accuracy, %")
+    figure.legend(*panels[0][0].get_legend_handles_labels(), fontsize=8, loc="outside upper center", ncols=3)
     return figure

@@ -88,9 +88,9 @@ def _rows(prices: Prices, target: str, kind: str, bit: int) -> Iterator[list[str
         ratio = "-" if uniform is None or not uniform["area"] else f"{entry['area'] / uniform['area']:.2f}"
         lanes = f", {entry['lanes']} lanes" if "lanes" in entry else ""
         area = f"{entry['area']:,}" + (f" + {entry['dsps']} DSP" if entry["dsps"] else "")
-        words = "constants" if kind == "fixed" else entry["words"]
+        way = "constants" if kind == "fixed" else f"`{entry['way']}`"
         width = str(entry.get("sum_width", "-"))
-        yield [str(bit), f"{_UNIT_NAMES[kind]}{lanes}", levels, area, ratio, f"{entry['delay']:,}", width, words]
+        yield [str(bit), f"{_UNIT_NAMES[kind]}{lanes}", levels, area, ratio, f"{entry['delay']:,}", width, way]
 
 
 def behind_table(prices: Prices) -> str:

@@ -34,7 +34,7 @@ TRAIN_GROUPS = (
     "debug",
     "sweep",
 )
-SCRIPTS = ("train", "evaluate", "export", "predict", "report", "benchmark")
+SCRIPTS = ("train", "evaluate", "export", "hardware", "predict", "report", "benchmark")
 CHOICES = [
     f"{path.parent.name}={path.stem}" for group in TRAIN_GROUPS for path in sorted((CONF / group).glob("*.yaml"))
 ]
@@ -65,6 +65,7 @@ def test_the_choices_are_all_of_conf():
         *(f"{script}.yaml" for script in SCRIPTS),
         *(f"hydra/{script}.yaml" for script in SCRIPTS),
         *("paths/default.yaml", "benchmark/quick.yaml", "benchmark/full.yaml", "benchmark/inference.yaml"),
+        *("hardware/quick.yaml", "hardware/full.yaml"),
     }
 
 
@@ -118,6 +119,12 @@ def test_benchmark_composes(tmp_path, choice, bits):
     assert setting.compile <= (choice == "full")
     assert config["inference"] == (choice == "inference")
     assert (config["data"]["batch_size"], config["width"], config["data"]["val_split"]) == (128, 16, 0)
+
+
+def test_hardware_composes(tmp_path):
+    assert composed("hardware", tmp_path)["targets"] == ["gates"]
+    full = composed("hardware", tmp_path, "hardware=full")
+    assert (full["bits"], full["targets"]) == ([2, 3, 4, 5], ["gates", "xilinx7", "xilinx7_dsp", "ice40"])
 
 
 def test_defaults_are_those_of_the_readme(tmp_path):

@@ -41,6 +41,7 @@ WALKS = [
     ("export", ("model=resnet10", "ckpt_path=x", "format=onnx"), ("",)),
     ("predict", ("model=resnet10", "ckpt_path=x", "images=x"), ("",)),
     ("report", (), ("",)),
+    ("hardware", ("model=resnet10", "ckpt_path=x"), ("",)),
     ("benchmark", (), ("seed", "data", "device", "inference", "repeats", "models", "width", "paths")),
     ("benchmark", (), ("apot", "uniform", "compile", "projection", "pipeline", "evaluation")),
 ]
@@ -51,6 +52,9 @@ TAKEN_BY = {
     "data.download data.flip optimizer.nesterov quant.additive quant.weight_norm trainer.compile": INTEGERS,
     "trainer.channels_last invert center": f"{INTEGERS} null",
     "trainer.deterministic trainer.detect_anomaly": INTEGERS,
+    "simulate equivalence": INTEGERS,
+    "act_bits hardware:quant.bit": "null",
+    "layer": f"{TEXT} null",
     "download overwrite inference compile trainer.num_sanity_val_steps": INTEGERS,
     "paths.root_dir paths.output_dir data.data_dir data_dir recipe results_dir published sweep.name": TEXT,
     "evaluate:ckpt_path export:ckpt_path predict:ckpt_path images": TEXT,

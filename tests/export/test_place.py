@@ -2,7 +2,7 @@
 
 import io
 import os
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 import pytest
@@ -11,22 +11,25 @@ from apot_lit.errors import UserError
 from apot_lit.export.c_source import C_FILES, write_c
 from apot_lit.export.onnx_model import build_onnx
 from apot_lit.export.place import placing, refuse_occupied
-from apot_lit.graph.trace import build_steps
 from apot_lit.integer import to_integers
 from apot_lit.stored.packed import save_packed
 from tests.export.conftest import digits, trained
 
-SHAPE = (1, 28, 28)
+
+@cache
+def small_network():
+    network = trained(3, 1, width=4, steps=0)
+    return network, to_integers(network, digits("train")[0][:50])
 
 
 def write(kind, path, title="old"):
-    network = trained(3, 1, width=4, steps=0)
+    network, integers = small_network()
     if kind == "c":
-        write_c(build_steps(network), SHAPE, title, path)
+        write_c(integers, title, path)
     elif kind == "onnx":
-        path.write_bytes(build_onnx(build_steps(network), SHAPE, {"title": title}).SerializeToString())
+        path.write_bytes(build_onnx(integers, {"title": title}).SerializeToString())
     else:
-        save_packed(network, to_integers(network, digits("train")[0][:50]), {"title": title}, path)
+        save_packed(network, integers, {"title": title}, path)
 
 
 def place(target, make):
