@@ -15,12 +15,15 @@ from torch import Tensor, nn
 from apot_lit.benchmark.benchmark_tables import INFERENCE_BASE
 from apot_lit.benchmark.setting import Setting
 from apot_lit.benchmark.timing import Timer, ratio, summary
+from apot_lit.export.c_source import write_c
 from apot_lit.export.onnx_engine import OnnxEngine
 from apot_lit.export.onnx_float import build_float_onnx
 from apot_lit.export.onnx_model import build_onnx
 from apot_lit.graph.trace import build_steps
 from apot_lit.integer import to_integers
+from apot_lit.integer.folding import fold_batch_norms
 from apot_lit.quant.spec import FULL_PRECISION
+from apot_lit.runtime import Network
 from apot_lit.stored.packed import save_packed
 
 BATCHES, THREADS = (1, 128), (1, 2)
@@ -29,17 +32,17 @@ _CALIBRATION = 200
 
 
 def measure_inference(setting: Setting) -> dict[str, Any]:
-    """Times integer ONNX against float32 ONNX of the same network, both in onnxruntime, and torch eager.
+    """Times exported networks of integers, ONNX and C, against float32 ONNX of the same network, and torch eager.
 
     Networks are untrained: time does not depend on what they say.
 
     Returns:
-        ``rows`` with images per second and ``ratio`` (time of float32 ONNX over that of the row: above 1 is faster),
+        ``kernels``, which instructions the C computes with, ``rows`` with images per second and ``ratio`` (time of float32 ONNX over that of the row: above 1 is faster),
         and ``sizes`` with the bytes of each packed network over those of its float32 weights.
     """
     config = setting.config
     images, _ = setting.images("test", max(*BATCHES, _CALIBRATION))
-    rows, sizes = [], []
+    rows, sizes, kernels = [], [], ""
     for model in config["models"]:
         networks = [("apot", bit) for bit in config["apot_bits"]] + [("uniform", bit) for bit in config["uniform_bits"]]
         for scheme, bit in networks:
@@ -48,6 +51,7 @@ def measure_inference(setting: Setting) -> dict[str, Any]:
             full = setting.network(model, "float", FULL_PRECISION).eval()
             with tempfile.TemporaryDirectory() as directory:
                 exports = _Exports(Path(directory), quantized, full, images[:_CALIBRATION])
+                kernels = exports.c.kernels
                 for threads, batch in product(THREADS, BATCHES):
                     contenders = exports.contenders(images[:batch], threads)
                     times = _timed(setting.timer, {name: one.call for name, one in contenders.items()}, threads)
@@ -66,7 +70,7 @@ def measure_inference(setting: Setting) -> dict[str, Any]:
                             }
                         )
                 sizes.append({"model": model, "scheme": scheme, "bit": bit, "share": exports.packed_share(config)})
-    return {"onnxruntime": version("onnxruntime"), "rows": rows, "sizes": sizes}
+    return {"onnxruntime": version("onnxruntime"), "kernels": kernels, "rows": rows, "sizes": sizes}
 
 
 class _Contender(NamedTuple):
@@ -81,10 +85,13 @@ class _Exports:
 
     def __init__(self, directory: Path, quantized: nn.Module, full: nn.Module, calibration: Tensor) -> None:
         self.directory, self.quantized, self.full = directory, quantized, full
+        self.integers = to_integers(quantized, calibration, fold=False)
         models = {
-            "integer ONNX": build_onnx(to_integers(quantized, calibration, fold=False), {}),
+            "integer ONNX": build_onnx(self.integers, {}),
             INFERENCE_BASE: build_float_onnx(build_steps(full), _SHAPE, {}),
         }
+        write_c(fold_batch_norms(self.integers), "benchmark", directory / "c")
+        self.c = Network(directory / "c")
         self.files = {name: directory / f"{name}.onnx" for name in models}
         for name, model in models.items():
             self.files[name].write_bytes(model.SerializeToString())
@@ -93,8 +100,11 @@ class _Exports:
         """All that are timed with some images and threads, by name."""
         pixels, count = np.ascontiguousarray(images.numpy()), len(images)
         engines = {name: OnnxEngine(path, threads) for name, path in self.files.items()}
+        # Exported C runs on one thread.
+        compiled = {"C": _Contender(partial(self.c, pixels), count)} if threads == 1 else {}
         return {
             **{name: _Contender(partial(engine.logits, pixels), count) for name, engine in engines.items()},
+            **compiled,
             "quantised torch": _Contender(lambda: self.quantized(images), count),
             "float32 torch": _Contender(lambda: self.full(images), count),
         }
@@ -102,7 +112,7 @@ class _Exports:
     def packed_share(self, config: Mapping[str, Any]) -> float:
         """Bytes of the packed file over those of the float32 parameters and statistics."""
         path = self.directory / "network.safetensors"
-        save_packed(self.quantized, {"data": dict(config["data"]), "model": {}, "quant": {}}, path)
+        save_packed(self.quantized, self.integers, {"data": dict(config["data"]), "model": {}, "quant": {}}, path)
         state = self.full.state_dict().values()
         return path.stat().st_size / sum(tensor.numel() * tensor.element_size() for tensor in state)
 

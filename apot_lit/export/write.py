@@ -21,6 +21,7 @@ from apot_lit.runs.provenance import commit, versions
 from apot_lit.runs.result import write_json
 from apot_lit.runs.text import counted, percent
 from apot_lit.stored.needs import require_packages
+from apot_lit.stored.packed import require_same, save_packed
 from apot_lit.stored.trained import read_any_trained
 
 FORMATS = {"onnx": "network.onnx", "packed": "network.safetensors", "c": "c"}
@@ -60,6 +61,8 @@ def export(config: Mapping[str, Any]) -> dict[str, Any]:
     arithmetic = _compare_arithmetic(network, integers, images, labels)
     if written:
         verification = verify(integers, _engine(kind, output), images)
+        if kind == "packed":
+            require_same(output, network, integers, trained.config)
     else:
         with placing(output) as scratch:
             _write(kind, scratch, network, integers, {**_facts(trained.config), **arithmetic}, trained.config)
@@ -104,8 +107,6 @@ def _write(
 
         path.write_bytes(build_onnx(integers, facts).SerializeToString())
     elif kind == "packed":
-        from apot_lit.stored.packed import save_packed
-
         save_packed(network, integers, config, path)
     else:
         from apot_lit.export.c_source import write_c

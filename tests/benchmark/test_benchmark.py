@@ -64,7 +64,7 @@ def test_inference_is_measured_alone(run_script, tmp_path):
     engines = ("integer ONNX", "float32 ONNX", "quantised torch", "float32 torch")
     assert set(rows) == {
         *((s, e, b, t) for s in ("apot", "uniform") for e in engines for b in (1, 128) for t in (1, 2)),
-        *((s, "C", 1, 1) for s in ("apot", "uniform")),
+        *((s, "C", b, 1) for s in ("apot", "uniform") for b in (1, 128)),
     }
     for row in result["rows"]:
         assert row["images_per_second"] > 0

@@ -15,7 +15,7 @@ from apot_lit.integer.network import (
     SumPositions,
     Threshold,
 )
-from apot_lit.integer.operations import count_operations, working_bytes
+from apot_lit.integer.workload import count_operations, working_bytes
 from apot_lit.quant.levels import level_set
 from tests.export.conftest import digits, trained
 
