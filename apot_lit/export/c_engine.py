@@ -41,7 +41,7 @@ class CEngine:
 
     def logits(self, pixels: Array) -> Array:
         """See `Engine`."""
-        return self.library.classify(pixels, self.library.arena(self.library.images))
+        return self.library.session(self.library.images).classify(pixels)
 
     def codes(self, pixels: Array) -> tuple[Array, Mapping[str, Array]]:
         """See `Engine`."""
@@ -49,8 +49,8 @@ class CEngine:
         sizes = [int(np.prod(shape)) for _, shape in layers]
         logits = np.empty((len(pixels), self.library.classes), self.library.logit_type)
         codes = np.empty((len(pixels), max(1, sum(sizes))), np.uint8)
-        arena = self.library.arena(1)
-        for n, image in enumerate(np.ascontiguousarray(pixels)):
-            self.library.codes(image, logits[n], codes[n], arena)
+        session = self.library.session(1)
+        for n, image in enumerate(pixels):
+            session.codes(image, logits[n], codes[n])
         parts = np.split(codes, np.cumsum(sizes)[:-1], axis=1) if sizes else []
         return logits, {name: part.reshape(-1, *shape) for (name, shape), part in zip(layers, parts, strict=True)}

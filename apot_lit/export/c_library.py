@@ -16,6 +16,7 @@ Array = npt.NDArray[Any]
 
 # The kernels for each processor are compiled in; which of them run is decided there.
 FLAGS = ("-std=c11", "-O3", "-fPIC")
+_ALIGNMENT = 64
 _ERRORS = {-1: "null pointer", -2: "arena too small", -3: "arena not aligned", -4: "of another version"}
 
 
@@ -31,6 +32,8 @@ class CLibrary:
         input_shape: channels, height and width of an image.
         classes: number of logits.
         images: a good number of images to be computed side by side.
+        arena_bytes: working memory of one image.
+        logit_type: of the logits.
 
     Raises:
         UserError: if files are missing or damaged, or there is no compiler, or it fails.
@@ -50,28 +53,13 @@ class CLibrary:
         self.functions = _declared(ctypes.CDLL(str(library)))
         sizes = (ctypes.c_uint32 * 7)()
         self.functions.apot_sizes(sizes)
-        channels, height, width, self.classes, logit_bits, self._arena_bytes, self.images = sizes
+        channels, height, width, self.classes, logit_bits, self.arena_bytes, self.images = sizes
         self.input_shape = channels, height, width
         self.logit_type = np.dtype(f"int{logit_bits}")
 
-    def arena(self, images: int) -> Array:
-        """Working memory for some images side by side, aligned."""
-        memory = np.empty(images * self._arena_bytes + 64, np.uint8)
-        begin = -memory.ctypes.data % 64
-        return memory[begin : begin + images * self._arena_bytes]
-
-    def classify(self, pixels: Array, arena: Array) -> Array:
-        """Logits ``[N, classes]`` of uint8 pixels ``[N, C, H, W]``."""
-        pixels = self._checked(pixels)
-        logits = np.empty((len(pixels), self.classes), self.logit_type)
-        arguments = (pixels.ctypes.data, len(pixels), logits.ctypes.data, arena.ctypes.data, arena.nbytes)
-        self._call(self.functions.apot_classify_batch, *arguments)
-        return logits
-
-    def codes(self, image: Array, logits: Array, codes: Array, arena: Array) -> None:
-        """Fills in logits and codes of one image."""
-        arguments = (image.ctypes.data, logits.ctypes.data, arena.ctypes.data, arena.nbytes, codes.ctypes.data)
-        self._call(self.functions.apot_codes, *arguments)
+    def session(self, images: int) -> "CSession":
+        """Memory for calls with some images side by side."""
+        return CSession(self, images)
 
     def layers(self, of_weights: bool) -> list[tuple[str, tuple[int, ...]]]:
         """Name and shape of the weights of each layer, or of the codes that it reads."""
@@ -94,17 +82,54 @@ class CLibrary:
         """Which kernels run here."""
         return str(self.functions.apot_kernels_name().decode())
 
-    def _checked(self, pixels: Array) -> Array:
-        if pixels.dtype != np.uint8 or pixels.shape[1:] != self.input_shape:
-            wanted = " x ".join(map(str, self.input_shape))
-            raise UserError(f"pixels: must be uint8 [N, {wanted}], are {pixels.dtype} {list(pixels.shape)}")
-        return np.ascontiguousarray(pixels)
 
-    @staticmethod
-    def _call(function: Any, *arguments: Any) -> None:
-        status = function(*arguments)
-        if status:
-            raise UserError(f"the network can't be run: {_ERRORS.get(status, status)}")
+class CSession:
+    """Calls an export with memory of its own, so that each thread needs one.
+
+    What is passed is copied there: to ask numpy for an address takes longer than to copy a small image.
+
+    Args:
+        library: the export.
+        images: how many images are computed side by side.
+    """
+
+    def __init__(self, library: CLibrary, images: int) -> None:
+        self.library, self.images = library, images
+        self._pixels = np.empty((images, *library.input_shape), np.uint8)
+        self._logits = np.empty((images, library.classes), library.logit_type)
+        self._arena = np.empty(images * library.arena_bytes + _ALIGNMENT, np.uint8)
+        begin = self._arena.ctypes.data + -self._arena.ctypes.data % _ALIGNMENT
+        self._arguments = self._logits.ctypes.data, begin, images * library.arena_bytes
+        self._from = self._pixels.ctypes.data
+
+    def classify(self, pixels: Array) -> Array:
+        """Logits ``[N, classes]`` of uint8 pixels ``[N, C, H, W]``.
+
+        Raises:
+            UserError: for pixels of another type or shape.
+        """
+        if pixels.dtype != np.uint8 or pixels.shape[1:] != self.library.input_shape:
+            wanted = " x ".join(map(str, self.library.input_shape))
+            raise UserError(f"pixels: must be uint8 [N, {wanted}], are {pixels.dtype} {list(pixels.shape)}")
+        call = self.library.functions.apot_classify_batch
+        found = np.empty((len(pixels), self.library.classes), self.library.logit_type)
+        for begin in range(0, len(pixels), self.images):
+            some = pixels[begin : begin + self.images]
+            self._pixels[: len(some)] = some
+            _check(call(self._from, len(some), *self._arguments))
+            found[begin : begin + len(some)] = self._logits[: len(some)]
+        return found
+
+    def codes(self, image: Array, logits: Array, codes: Array) -> None:
+        """Fills in logits and codes of one image."""
+        self._pixels[0] = image
+        _check(self.library.functions.apot_codes(self._from, *self._arguments, codes.ctypes.data))
+        logits[:] = self._logits[0]
+
+
+def _check(status: int) -> None:
+    if status:
+        raise UserError(f"the network can't be run: {_ERRORS.get(status, status)}")
 
 
 def _declared(library: ctypes.CDLL) -> ctypes.CDLL:

@@ -46,9 +46,10 @@ class Network:
         Raises:
             UserError: for pixels of another type or shape.
         """
-        if not hasattr(self._own, "arena"):
-            self._own.arena = self._library.arena(self._library.images)
-        return self._library.classify(pixels, self._own.arena)
+        if not hasattr(self._own, "session"):
+            self._own.session = self._library.session(self._library.images)
+        found: Array = self._own.session.classify(pixels)
+        return found
 
     def predict(self, pixels: Array) -> npt.NDArray[np.int64]:
         """Returns the class of each image, the first of its largest logits."""

@@ -105,6 +105,8 @@ KERNELS = [
     pytest.param(("-DAPOT_PORTABLE",), id="portable"),
     pytest.param(("-DAPOT_SHIFT_ADD",), id="shift_add"),
     pytest.param(("-DAPOT_PORTABLE", "-DAPOT_ROWS=1", "-DAPOT_BLOCKS=1"), id="one_row"),
+    pytest.param(("-DAPOT_PORTABLE", "-DAPOT_PLAIN"), id="plain"),
+    pytest.param(("-DAPOT_PORTABLE", "-mavx2"), id="wide", marks=requires("avx2")),
     pytest.param(("-DAPOT_AVX2",), id="avx2", marks=requires("avx2")),
     pytest.param((), id="vnni", marks=requires("avx512vl avx512bw avx512dq avx512_vnni")),
 ]

@@ -3,6 +3,8 @@
 #ifndef APOT_BODIES_H
 #define APOT_BODIES_H
 
+#include <string.h>
+
 #include "apot_internal.h"
 
 #define APOT_CHUNK 64
@@ -48,48 +50,68 @@ APOT_INLINE void apot_compare_body(const apot_convolution *c, int32_t lane, int3
     }
 }
 
+/* Codes of up to APOT_CHUNK values. */
+APOT_INLINE void apot_threshold_chunk(const apot_stream *x, const apot_levels *levels, uint8_t *out, int32_t size) {
+    apot_stream n[APOT_CHUNK] = {0};
+    if (levels->count > APOT_MANY) {
+        for (int32_t i = 0; i < size; i++) {
+            int32_t first = 0, count = levels->count;
+            while (count > 0) {
+                int32_t half = count / 2, is_reached = x[i] > levels->below[first + half];
+                first += is_reached ? half + 1 : 0;
+                count = is_reached ? count - half - 1 : half;
+            }
+            out[i] = levels->codes[first];
+        }
+        return;
+    }
+    for (int32_t t = 0; t < levels->count; t++) {
+        apot_stream below = levels->below[t];
+        for (int32_t i = 0; i < APOT_CHUNK; i++) n[i] = (apot_stream)(n[i] + (x[i] > below));
+    }
+    for (int32_t i = 0; i < size; i++) out[i] = levels->codes[n[i]];
+}
+
 /* `out` may begin where x does. */
 APOT_INLINE void apot_threshold_body(const apot_stream_value *x, const apot_levels *levels, uint8_t *out,
                                      int32_t length) {
-    for (int32_t start = 0; start < length; start += APOT_CHUNK) {
-        int32_t size = length - start < APOT_CHUNK ? length - start : APOT_CHUNK;
-        apot_stream value[APOT_CHUNK] = {0}, n[APOT_CHUNK] = {0};
-        for (int32_t i = 0; i < size; i++) value[i] = x[start + i];
-        if (levels->count > APOT_MANY)
-            for (int32_t i = 0; i < size; i++) {
-                int32_t first = 0, count = levels->count;
-                while (count > 0) {
-                    int32_t half = count / 2, is_reached = value[i] > levels->below[first + half];
-                    first += is_reached ? half + 1 : 0;
-                    count = is_reached ? count - half - 1 : half;
-                }
-                out[start + i] = levels->codes[first];
-            }
-        else {
-            for (int32_t t = 0; t < levels->count; t++) {
-                apot_stream below = levels->below[t];
-                for (int32_t i = 0; i < APOT_CHUNK; i++) n[i] = (apot_stream)(n[i] + (value[i] > below));
-            }
-            for (int32_t i = 0; i < size; i++) out[start + i] = levels->codes[n[i]];
-        }
+    apot_stream value[APOT_CHUNK] = {0};
+    int32_t start = 0;
+    for (; start + APOT_CHUNK <= length; start += APOT_CHUNK) {
+        memcpy(value, x + start, sizeof value);
+        apot_threshold_chunk(value, levels, out + start, APOT_CHUNK);
+    }
+    if (start == length) return;
+    memcpy(value, x + start, (size_t)(length - start) * sizeof *value);
+    apot_threshold_chunk(value, levels, out + start, length - start);
+}
+
+/* Sums of APOT_CHUNK values within bounds. */
+APOT_INLINE void apot_add_chunk(apot_stream *a, const apot_stream *b, int32_t lowest) {
+    for (int32_t i = 0; i < APOT_CHUNK; i++) {
+        int32_t sum = a[i] + b[i];
+        sum = sum < lowest ? lowest : sum;
+        a[i] = (apot_stream)(sum > APOT_LARGEST_VALUE ? APOT_LARGEST_VALUE : sum);
     }
 }
 
 /* `out` may be x or y; without y, x alone. */
 APOT_INLINE void apot_add_body(const apot_stream_value *x, const apot_stream_value *y, apot_stream_value *out,
                                const apot_flat *flat) {
-    for (int32_t start = 0; start < flat->length; start += APOT_CHUNK) {
-        int32_t size = flat->length - start < APOT_CHUNK ? flat->length - start : APOT_CHUNK;
-        apot_stream a[APOT_CHUNK] = {0}, b[APOT_CHUNK] = {0};
-        for (int32_t i = 0; i < size; i++) a[i] = x[start + i];
-        for (int32_t i = 0; y && i < size; i++) b[i] = y[start + i];
-        for (int32_t i = 0; i < APOT_CHUNK; i++) {
-            int32_t sum = a[i] + b[i];
-            sum = sum < flat->lowest ? flat->lowest : sum;
-            a[i] = (apot_stream)(sum > APOT_LARGEST_VALUE ? APOT_LARGEST_VALUE : sum);
-        }
-        for (int32_t i = 0; i < size; i++) out[start + i] = a[i];
+    apot_stream a[APOT_CHUNK] = {0}, b[APOT_CHUNK] = {0};
+    int32_t start = 0;
+    for (; start + APOT_CHUNK <= flat->length; start += APOT_CHUNK) {
+        memcpy(a, x + start, sizeof a);
+        if (y) memcpy(b, y + start, sizeof b);
+        apot_add_chunk(a, b, flat->lowest);
+        memcpy(out + start, a, sizeof a);
     }
+    if (start == flat->length) return;
+    size_t rest = (size_t)(flat->length - start) * sizeof *a;
+    memcpy(a, x + start, rest);
+    if (y) memcpy(b, y + start, rest);
+    apot_add_chunk(a, b, flat->lowest);
+    memcpy(out + start, a, rest);
 }
 
 /* The part of a pooling window that lies on the map. */
@@ -109,15 +131,16 @@ APOT_INLINE void apot_max_pool_body(const apot_pool *p, const apot_stream_value 
             apot_window window = apot_window_of(p, row, column);
             for (int32_t start = 0; start < p->out.pitch; start += APOT_BLOCK) {
                 int32_t size = p->out.pitch - start < APOT_BLOCK ? p->out.pitch - start : APOT_BLOCK;
-                apot_stream best[APOT_BLOCK];
+                apot_stream best[APOT_BLOCK], value[APOT_BLOCK] = {0};
                 for (int32_t c = 0; c < APOT_BLOCK; c++) best[c] = APOT_SMALLEST_VALUE;
                 for (int32_t y = window.top; y < window.bottom; y++)
                     for (int32_t z = window.left; z < window.right; z++) {
                         const apot_stream_value *from = x + (y * p->in.width + z) * p->in.pitch + start;
                         if (size == APOT_BLOCK)
-                            for (int32_t c = 0; c < APOT_BLOCK; c++) best[c] = from[c] > best[c] ? from[c] : best[c];
+                            memcpy(value, from, sizeof value);
                         else
-                            for (int32_t c = 0; c < size; c++) best[c] = from[c] > best[c] ? from[c] : best[c];
+                            for (int32_t c = 0; c < size; c++) value[c] = from[c];
+                        for (int32_t c = 0; c < APOT_BLOCK; c++) best[c] = value[c] > best[c] ? value[c] : best[c];
                     }
                 for (int32_t c = 0; c < size; c++) out[start + c] = best[c];
             }

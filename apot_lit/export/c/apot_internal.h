@@ -104,7 +104,13 @@ APOT_INLINE int64_t apot_product(int64_t x, int32_t factor) {
 }
 
 /* x >> shift, rounding down for negative x as well. */
-APOT_INLINE int64_t apot_shifted(int64_t x, int32_t shift) { return x < 0 ? ~(~x >> shift) : x >> shift; }
+APOT_INLINE int64_t apot_shifted(int64_t x, int32_t shift) {
+#if -1 >> 1 == -1
+    return x >> shift;
+#else
+    return x < 0 ? ~(~x >> shift) : x >> shift;
+#endif
+}
 
 APOT_INLINE int32_t apot_saturated(int64_t x, int32_t lowest) {
     return x < lowest ? lowest : x > APOT_LARGEST_VALUE ? APOT_LARGEST_VALUE : (int32_t)x;
