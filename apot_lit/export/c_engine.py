@@ -1,7 +1,5 @@
-"""Compiles exported C source and runs it."""
+"""Runs exported C source, for verification."""
 
-import subprocess
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,62 +8,51 @@ import numpy as np
 import numpy.typing as npt
 
 from apot_lit.errors import UserError
-from apot_lit.export.c_source import RUNTIME_FILES
-from apot_lit.graph.shapes import Shape, infer_shapes
-from apot_lit.graph.steps import Quantize, Step
-from apot_lit.quant.cpu.library import find_c_compiler
+from apot_lit.export.c_library import FLAGS, CLibrary
 
 Array = npt.NDArray[Any]
 
 
 class CEngine:
-    """Compiles exported C source with the system's compiler and runs the program.
+    """Compiles exported C source with the system's compiler, and calls it.
 
     Args:
-        directory: what `build_c` was written to.
-        steps: of the network it was made from.
-        input_shape: channels, height and width of an image.
+        directory: what `write_c` wrote.
+        flags: options of the compiler.
 
     Raises:
-        UserError: if there is no compiler, or it fails.
+        UserError: if files are missing or damaged, or there is no compiler, or it fails.
     """
 
-    def __init__(self, directory: Path, steps: Sequence[Step], input_shape: Shape) -> None:
-        shapes = infer_shapes(steps, input_shape)
-        self.classes = shapes[steps[-1].output][0]
-        self.sizes = [(s.layer, int(np.prod(shapes[s.output]))) for s in steps if isinstance(s, Quantize)]
-        compiler = find_c_compiler()
-        if compiler is None:
-            raise UserError("C source can't be verified: no C compiler was found (cc or $CC)")
-        self._scratch = tempfile.TemporaryDirectory()
-        self.program = Path(self._scratch.name) / "network"
-        sources = [str(directory / name) for name in ("network.c", *RUNTIME_FILES) if name.endswith(".c")]
-        command = [compiler, "-O3", *sources, "-o", str(self.program)]
-        done = subprocess.run(command, capture_output=True, text=True)
-        if done.returncode:
-            first = (done.stderr.strip().splitlines() or ["no message"])[0]
-            raise UserError(f"{directory}: can't be compiled: {first}")
+    def __init__(self, directory: Path, flags: Sequence[str] = FLAGS) -> None:
+        self.directory = directory
+        self.library = CLibrary(directory, flags)
 
     def weights(self) -> Mapping[str, Array]:
-        """None: the program says nothing of its weights."""
-        return {}
+        """See `Engine`."""
+        found: dict[str, Array] = {}
+        for index, (layer, shape) in enumerate(self.library.layers(of_weights=True)):
+            weights = np.zeros(shape, np.int8)
+            if not self.library.weights(index, weights):
+                raise UserError(f"{self.directory}: layer {layer} has weights beside those of its channels")
+            # The last layer has no kernel.
+            found[layer] = weights if index < self.library.functions.apot_layer_count(True) - 1 else weights[:, :, 0, 0]
+        return found
 
     def logits(self, pixels: Array) -> Array:
         """See `Engine`."""
-        return self._run(pixels, 0)[0]
+        return self.library.classify(pixels, self.library.arena(self.library.images))
 
     def codes(self, pixels: Array) -> tuple[Array, Mapping[str, Array]]:
         """See `Engine`."""
-        logits, codes = self._run(pixels, len(pixels))
-        ends = np.cumsum([size for _, size in self.sizes])[:-1]
-        parts = np.split(codes, ends, axis=1) if self.sizes else []
-        return logits, {layer: part for (layer, _), part in zip(self.sizes, parts, strict=True)}
-
-    def _run(self, pixels: Array, with_codes: int) -> tuple[Array, Array]:
-        command = [str(self.program), str(with_codes)]
-        done = subprocess.run(command, input=np.ascontiguousarray(pixels).tobytes(), capture_output=True)
-        row = self.classes * 4 + (sum(size for _, size in self.sizes) if with_codes else 0)
-        if done.returncode or len(done.stdout) != row * len(pixels):
-            raise UserError("verification failed: the compiled program ended early")
-        rows = np.frombuffer(done.stdout, np.uint8).reshape(len(pixels), row)
-        return np.ascontiguousarray(rows[:, : self.classes * 4]).view(np.float32), rows[:, self.classes * 4 :]
+        layers = [(name, shape[:3]) for name, shape in self.library.layers(of_weights=False)]
+        sizes = [int(np.prod(shape)) for _, shape in layers]
+        logits = np.empty((len(pixels), self.library.classes), self.library.logit_type)
+        codes = np.empty((len(pixels), max(1, sum(sizes))), np.uint8)
+        arena = self.library.arena(1)
+        for n, image in enumerate(np.ascontiguousarray(pixels)):
+            self.library.codes(image, logits[n], codes[n], arena)
+        parts = np.split(codes, np.cumsum(sizes)[:-1], axis=1) if sizes else []
+        return logits, {
+            name: part.reshape(-1, *shape) for (name, shape), part in zip(layers, parts, strict=True)
+        }

@@ -1,48 +1,72 @@
-"""Where values lie in memory: those no longer needed make room for others."""
+"""Where values lie in memory: those no longer needed make room for others, and some take the place of what they come from."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 
-from apot_lit.graph.shapes import Shape
-from apot_lit.graph.steps import INPUT, Flatten, Quantize, Step
-
-_ALIGNMENT = 16
+ALIGNMENT = 16
 
 
-def plan_workspace(steps: Sequence[Step], shapes: Mapping[str, Shape]) -> tuple[dict[str, int], int]:
+@dataclass(frozen=True)
+class Need:
+    """A value that one step computes.
+
+    Attributes:
+        name: of the value.
+        size: bytes; 0 for one that does not lie there.
+        inputs: names of the values that the step reads.
+        is_in_place: whether the value may begin where one of these does, if nothing else reads that one later.
+    """
+
+    name: str
+    size: int
+    inputs: tuple[str, ...]
+    is_in_place: bool
+
+
+@dataclass
+class _Room:
+    """Memory that one value takes after another."""
+
+    size: int
+    first: int
+    last: int
+    offset: int = 0
+
+
+def plan_workspace(needs: Sequence[Need]) -> tuple[dict[str, int], int]:
     """Assigns each value of one image a place in a single block of memory.
 
-    A value keeps its place from the step that computes it to the last step that reads it; places are given first-fit.
-    A flattened value lies where it lay before.
+    A value keeps its place from the step that computes it to the last one that reads it. The largest get theirs first,
+    each at the lowest offset that is free for so long.
 
     Args:
-        steps: the network.
-        shapes: from `infer_shapes`.
+        needs: in the order of computation.
 
     Returns:
-        Offset in bytes by name, -1 for the input, and the size of the block.
+        Offset in bytes by name, and the size of the block.
     """
-    last_read = {name: index for index, step in enumerate(steps) for name in step.inputs}
-    last_read[steps[-1].output] = len(steps)
-    alias = {step.output: step.inputs[0] for step in steps if isinstance(step, Flatten)}
-    for flat, source in alias.items():
-        last_read[source] = max(last_read[source], last_read.get(flat, 0))
-    offsets = {INPUT: -1}
-    living: list[tuple[int, int, str]] = []  # start, end, name
-    total = 0
-    for index, step in enumerate(steps):
-        if step.output in alias:
-            offsets[step.output] = offsets[alias[step.output]]
-            continue
-        channels, height, width = shapes[step.output]
-        bytes_needed = channels * height * width * (1 if isinstance(step, Quantize) else 4)
-        bytes_needed = -(-bytes_needed // _ALIGNMENT) * _ALIGNMENT
-        start = 0
-        for begin, end, _ in sorted(living):
-            if start + bytes_needed <= begin:
+    last_read = {need.name: index for index, need in enumerate(needs)}
+    last_read |= {name: index for index, need in enumerate(needs) for name in need.inputs}
+    rooms: dict[str, _Room] = {}
+    for index, need in enumerate(needs):
+        free = [rooms[name] for name in need.inputs if name in rooms and last_read[name] == index]
+        taken = next((room for room in free if need.is_in_place and need.size <= room.size and room.last == index), None)
+        if taken is None:
+            rooms[need.name] = _Room(-(-need.size // ALIGNMENT) * ALIGNMENT, index, last_read[need.name])
+        else:
+            taken.last = last_read[need.name]
+            rooms[need.name] = taken
+    placed: list[_Room] = []
+    for room in sorted({id(room): room for room in rooms.values()}.values(), key=lambda room: -room.size):
+        others = sorted(
+            (other.offset, other.offset + other.size)
+            for other in placed
+            if other.first <= room.last and room.first <= other.last
+        )
+        for begin, end in others:
+            if room.offset + room.size <= begin:
                 break
-            start = max(start, end)
-        offsets[step.output] = start
-        total = max(total, start + bytes_needed)
-        living.append((start, start + bytes_needed, step.output))
-        living = [place for place in living if last_read.get(place[2], index) > index]
-    return offsets, total
+            room.offset = max(room.offset, end)
+        placed.append(room)
+    total = max((room.offset + room.size for room in placed), default=0)
+    return {name: room.offset for name, room in rooms.items()}, max(total, ALIGNMENT)

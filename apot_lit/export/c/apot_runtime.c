@@ -1,171 +1,124 @@
-#include "apot_runtime.h"
+/* Runs the steps of a network. */
+#include "apot_internal.h"
 
-#include <float.h>
-#include <string.h>
+const apot_kernels *apot_choose(void) {
+#ifdef APOT_X86
+#ifndef APOT_AVX2
+    if (__builtin_cpu_supports("avx512vnni") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
+        __builtin_cpu_supports("avx512dq"))
+        return &apot_vnni;
+#endif
+    if (__builtin_cpu_supports("avx2")) return &apot_avx2;
+#elif defined APOT_NEON
+    return &apot_neon;
+#endif
+    return &apot_portable;
+}
 
-/* Every product and every sum is rounded to float by itself, as in torch: none are fused, whatever the flags. */
-#if defined __GNUC__ && !defined __clang__
-#pragma GCC optimize("fp-contract=off")
+const char *apot_kernels_name(void) { return apot_choose()->name; }
+
+int apot_largest(const apot_logit *logits, uint32_t classes) {
+    int best = 0;
+    for (int n = 1; n < (int)classes; n++)
+        if (logits[n] > logits[best]) best = n;
+    return best;
+}
+
+int apot_check(const apot_network *network, const uint8_t *pixels, const apot_logit *logits, const void *arena,
+               size_t arena_bytes) {
+    if (!network || !pixels || !logits || !arena) return APOT_NULL;
+    if (network->magic != APOT_MAGIC || network->version != APOT_VERSION || network->size != sizeof *network)
+        return APOT_FOREIGN;
+    if ((uintptr_t)arena % APOT_ALIGNMENT) return APOT_UNALIGNED;
+    return arena_bytes < network->arena ? APOT_SMALL_ARENA : 0;
+}
+
+/* A frame of one image. */
+static void frame(const apot_frame *f, const uint8_t *pixels, uint8_t *out) {
+    int32_t channels = f->out.channels, plane = f->height * f->width, line = f->out.width * f->out.pitch;
+    for (int32_t i = 0; i < f->out.height * line; i++) out[i] = (uint8_t)f->value;
+    for (int32_t y = 0; y < f->height; y++) {
+        uint8_t *to = out + (y + f->pad_y) * line + f->pad_x * f->out.pitch;
+        for (int32_t x = 0; x < f->width; x++, pixels++, to += f->out.pitch)
+            for (int32_t c = 0; c < channels; c++) to[c] = pixels[c * plane];
+    }
+}
+
+/* Batch norm of what is on the stream already. */
+static void rescale(const apot_rescale *rescaling, const apot_stream_value *x, apot_stream_value *out) {
+    const apot_map *map = &rescaling->map;
+    for (int32_t i = 0; i < map->height * map->width; i++, x += map->pitch, out += map->pitch)
+        for (int32_t c = 0; c < map->pitch; c++) {
+            int64_t product = apot_product(x[c], rescaling->multiplier[c]) + rescaling->bias[c];
+            out[c] = (apot_stream)apot_saturated(apot_shifted(product, rescaling->shift[c]), rescaling->lowest);
+        }
+}
+
+/* Any step but a convolution, of one image. */
+static void compute_one(const apot_kernels *kernels, const apot_step *step, const uint8_t *pixels, apot_logit *logits,
+                        uint8_t *arena) {
+    const void *a = arena + step->a, *parameters = step->parameters;
+    void *out = arena + step->out;
+    switch (step->kind) {
+        case APOT_FRAME: frame(parameters, pixels, out); break;
+        case APOT_RESCALE: rescale(parameters, a, out); break;
+        case APOT_ADD: kernels->add(a, (const void *)(arena + step->b), out, parameters); break;
+        case APOT_RELU: kernels->add(a, NULL, out, parameters); break;
+        case APOT_MAX_POOL: kernels->max_pool(parameters, a, out); break;
+        case APOT_THRESHOLD: {
+            const apot_threshold *threshold = parameters;
+            kernels->threshold(a, &threshold->levels, out, threshold->length);
+            break;
+        }
+        case APOT_SUM: kernels->sum(parameters, a, out); break;
+        case APOT_HEAD: kernels->head(parameters, a, logits); break;
+        case APOT_CONVOLUTION: break;
+    }
+}
+
+void apot_compute(const apot_kernels *kernels, const apot_network *network, const apot_step *step, const uint8_t *pixels,
+                  apot_logit *logits, uint8_t *arena, size_t images) {
+    if (step->kind == APOT_CONVOLUTION)
+        apot_convolve(kernels, step->parameters, arena + step->a, arena + step->out, images, network->arena);
+    else
+        for (size_t n = 0; n < images; n++)
+            compute_one(kernels, step, pixels + n * network->pixels, logits + n * network->classes,
+                        arena + n * network->arena);
+}
+
+int apot_run(const apot_network *network, const uint8_t *pixels, size_t count, apot_logit *logits, void *arena,
+             size_t arena_bytes) {
+    int error = apot_check(network, pixels, logits, arena, arena_bytes);
+    if (error) return error;
+    const apot_kernels *kernels = apot_choose();
+    size_t at_once = arena_bytes / network->arena;
+    for (size_t images; count; count -= images) {
+        images = count < at_once ? count : at_once;
+        for (uint32_t n = 0; n < network->count; n++)
+            apot_compute(kernels, network, &network->steps[n], pixels, logits, arena, images);
+        pixels += images * network->pixels;
+        logits += images * network->classes;
+    }
+    return 0;
+}
+
+#ifndef APOT_STACK_BYTES
+#define APOT_STACK_BYTES 65536
+#endif
+#ifdef APOT_STATIC_ARENA
+#define APOT_STORAGE static
+#elif APOT_ARENA_BYTES > APOT_STACK_BYTES
+#define APOT_STORAGE static _Thread_local
 #else
-#pragma STDC FP_CONTRACT OFF
-#endif
-#if defined __FAST_MATH__ || !(FLT_EVAL_METHOD == 0 || FLT_EVAL_METHOD == 16)
-#error "needs IEEE floats: compile without -ffast-math, and for SSE rather than x87"
+#define APOT_STORAGE
 #endif
 
-void (*apot_on_codes)(const uint8_t *codes, long count) = 0;
-
-static long size(apot_shape s) { return (long)s.channels * s.height * s.width; }
-
-/* Products of v with all weights that occur, by shifts and additions; products[WEIGHTS + w] is that of w. */
-#define WEIGHTS 128
-static void multiply(const apot_convolution *c, int32_t v, int32_t *products) {
-    for (int m = 0; m < c->magnitude_count; m++) {
-        int magnitude = c->magnitudes[m];
-        const apot_terms *terms = &c->terms[magnitude];
-        int32_t sum = 0;
-        for (int t = 0; t < terms->count; t++) {
-            int32_t shifted = (int32_t)((uint32_t)v << terms->shift[t]);
-            sum = terms->sign[t] < 0 ? sum - shifted : sum + shifted;
-        }
-        products[WEIGHTS + magnitude] = sum;
-        products[WEIGHTS - magnitude] = -sum;
-    }
+int apot_classify(const uint8_t *pixels, apot_logit *logits) {
+    APOT_STORAGE apot_arena arena;
+    int error = apot_classify_batch(pixels, 1, logits, &arena, sizeof arena);
+    return error ? error : apot_largest(logits, APOT_CLASSES);
 }
 
-/* Position of the output that reads input position `in` with a kernel's tap, or -1. */
-static int reader(int in, int tap, int stride, int pad, int dilation, int outputs) {
-    int shifted = in + pad - tap * dilation;
-    if (shifted < 0 || shifted % stride) return -1;
-    return shifted / stride < outputs ? shifted / stride : -1;
-}
-
-/* Every input that is not 0 is multiplied once with each weight value, and added to all outputs that read it.
- * Padding contributes nothing: it stands for the code 0, or for the pixel zero_point. */
-static void codes_convolution(const apot_convolution *c, const uint8_t *x, float *out, int32_t *sums) {
-    int plane = c->out.height * c->out.width, channels = c->out.channels, outputs = channels / c->groups;
-    int inputs = c->in.channels / c->groups;
-    long taps = (long)c->kernel_height * c->kernel_width * outputs;
-    int32_t products[2 * WEIGHTS];
-    int32_t last = 0; /* whose products are there: neighbours are often equal, as the background of an image is */
-    products[WEIGHTS] = 0;
-    memset(sums, 0, (size_t)plane * (size_t)channels * sizeof *sums);
-    for (int i = 0; i < c->in.channels; i++)
-        for (int y = 0; y < c->in.height; y++)
-            for (int z = 0; z < c->in.width; z++) {
-                int32_t v = (int32_t)*x++ - c->zero_point;
-                if (!v) continue;
-                if (v != last) multiply(c, last = v, products);
-                const int8_t *codes = c->codes + i * taps;
-                for (int ky = 0; ky < c->kernel_height; ky++) {
-                    int row = reader(y, ky, c->stride_y, c->pad_y, c->dilation_y, c->out.height);
-                    for (int kx = 0; kx < c->kernel_width; kx++, codes += outputs) {
-                        int column = reader(z, kx, c->stride_x, c->pad_x, c->dilation_x, c->out.width);
-                        if (row < 0 || column < 0) continue;
-                        int32_t *sum = sums + (long)(row * c->out.width + column) * channels + i / inputs * outputs;
-                        for (int o = 0; o < outputs; o++) sum[o] += products[WEIGHTS + codes[o]];
-                    }
-                }
-            }
-    for (int o = 0; o < channels; o++)
-        for (int p = 0; p < plane; p++)
-            out[(long)o * plane + p] = (float)sums[(long)p * channels + o] * c->scale + (c->bias ? c->bias[o] : 0);
-}
-
-static void float_convolution(const apot_convolution *c, const float *x, float *out) {
-    int inputs = c->in.channels / c->groups, taps = inputs * c->kernel_height * c->kernel_width;
-    for (int o = 0; o < c->out.channels; o++)
-        for (int y = 0; y < c->out.height; y++)
-            for (int z = 0; z < c->out.width; z++) {
-                int first = o / (c->out.channels / c->groups) * inputs;
-                float sum = 0;
-                for (int tap = 0; tap < taps; tap++) {
-                    int kx = tap % c->kernel_width, ky = tap / c->kernel_width % c->kernel_height;
-                    int i = tap / (c->kernel_width * c->kernel_height);
-                    int row = y * c->stride_y - c->pad_y + ky * c->dilation_y;
-                    int column = z * c->stride_x - c->pad_x + kx * c->dilation_x;
-                    if (row < 0 || row >= c->in.height || column < 0 || column >= c->in.width) continue;
-                    float weight = c->codes ? c->codes[(long)o * taps + tap] : c->weights[(long)o * taps + tap];
-                    sum += weight * x[((long)(first + i) * c->in.height + row) * c->in.width + column];
-                }
-                out[((long)o * c->out.height + y) * c->out.width + z] = sum * c->scale + (c->bias ? c->bias[o] : 0);
-            }
-}
-
-static void linear(const apot_linear *l, const float *x, float *out) {
-    for (int o = 0; o < l->outputs; o++) {
-        float sum = 0;
-        for (int i = 0; i < l->inputs; i++)
-            sum += (l->codes ? l->codes[(long)o * l->inputs + i] : l->weights[(long)o * l->inputs + i]) * x[i];
-        out[o] = sum * l->scale + (l->bias ? l->bias[o] : 0);
-    }
-}
-
-static void quantize(const apot_quantizer *q, const float *x, uint8_t *codes, long count) {
-    for (long i = 0; i < count; i++) {
-        float half = x[i] * q->factor;
-        codes[i] = q->table[half > 0 ? (int)(half < q->limit ? half : q->limit) : 0];
-    }
-    if (apot_on_codes) apot_on_codes(codes, count);
-}
-
-static void max_pool(const apot_pool *p, const float *x, float *out) {
-    for (int c = 0; c < p->out.channels; c++)
-        for (int y = 0; y < p->out.height; y++)
-            for (int z = 0; z < p->out.width; z++) {
-                float best = 0;
-                int any = 0;
-                for (int ky = 0; ky < p->height; ky++)
-                    for (int kx = 0; kx < p->width; kx++) {
-                        int row = y * p->stride_y - p->pad_y + ky, column = z * p->stride_x - p->pad_x + kx;
-                        if (row < 0 || row >= p->in.height || column < 0 || column >= p->in.width) continue;
-                        float value = x[((long)c * p->in.height + row) * p->in.width + column];
-                        if (!any || value > best) best = value;
-                        any = 1;
-                    }
-                out[((long)c * p->out.height + y) * p->out.width + z] = best;
-            }
-}
-
-static void average_pool(const apot_pool *p, const float *x, float *out) {
-    int plane = p->in.height * p->in.width;
-    for (int c = 0; c < p->in.channels; c++) {
-        float sum = 0;
-        for (int i = 0; i < plane; i++) sum += x[(long)c * plane + i];
-        out[c] = sum / (float)plane;
-    }
-}
-
-const float *apot_run(const apot_network *network, const uint8_t *image, void *workspace, int32_t *accumulators) {
-    char *values = workspace;
-    for (int n = 0; n < network->count; n++) {
-        const apot_step *step = &network->steps[n];
-        const void *a = step->a < 0 ? (const void *)image : values + step->a;
-        const float *x = a, *y = (const float *)(values + step->b);
-        float *out = (float *)(values + step->out);
-        long count = size(step->shape);
-        switch (step->kind) {
-            case APOT_CODES_CONVOLUTION: codes_convolution(step->parameters, a, out, accumulators); break;
-            case APOT_FLOAT_CONVOLUTION: float_convolution(step->parameters, x, out); break;
-            case APOT_LINEAR: linear(step->parameters, x, out); break;
-            case APOT_QUANTIZE: quantize(step->parameters, x, (uint8_t *)out, count); break;
-            case APOT_AFFINE: {
-                const apot_affine *affine = step->parameters;
-                long plane = (long)step->shape.height * step->shape.width;
-                for (long i = 0; i < count; i++) out[i] = x[i] * affine->factor[i / plane] + affine->offset[i / plane];
-                break;
-            }
-            case APOT_RELU: for (long i = 0; i < count; i++) out[i] = x[i] > 0 ? x[i] : 0; break;
-            case APOT_ADD: for (long i = 0; i < count; i++) out[i] = x[i] + y[i]; break;
-            case APOT_MAX_POOL: max_pool(step->parameters, x, out); break;
-            case APOT_AVERAGE_POOL: average_pool(step->parameters, x, out); break;
-            case APOT_NORMALIZE: {
-                const apot_normalization *scaling = step->parameters;
-                const uint8_t *pixels = a;
-                for (long i = 0; i < count; i++) out[i] = ((float)pixels[i] - scaling->offset) * scaling->scale;
-                break;
-            }
-        }
-    }
-    return (const float *)(values + network->logits);
+int apot_classify_batch(const uint8_t *pixels, size_t count, apot_logit *logits, void *arena, size_t arena_bytes) {
+    return apot_run(&apot_exported, pixels, count, logits, arena, arena_bytes);
 }

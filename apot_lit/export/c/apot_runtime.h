@@ -1,10 +1,54 @@
-/* Runs a network whose convolutions are shifts and adds of integers. Needs nothing but the C standard library. */
+/* Runs a network of integers: no floating point, no heap, no state, nothing but the freestanding C library.
+ * network.h, which includes this file, defines the sizes of the network and what its logits are. */
 #ifndef APOT_RUNTIME_H
 #define APOT_RUNTIME_H
 
+#include <stddef.h>
 #include <stdint.h>
 
-/* A weight of magnitude m is the sum of `count` powers of two, each with a sign: m = sum(sign * 2^shift). */
+#define APOT_MAGIC 0x544f5041u /* "APOT" */
+#define APOT_VERSION 1u
+
+/* What is returned in place of a class. */
+enum apot_error {
+    APOT_NULL = -1,        /* a pointer is null */
+    APOT_SMALL_ARENA = -2, /* the arena has less than APOT_ARENA_BYTES */
+    APOT_UNALIGNED = -3,   /* the arena does not begin at a multiple of APOT_ALIGNMENT */
+    APOT_FOREIGN = -4      /* the network has another magic number, version or size than this runtime knows */
+};
+
+#if APOT_LOGIT_BITS == 32
+typedef int32_t apot_logit;
+#else
+typedef int64_t apot_logit;
+#endif
+
+/* Values in the arena. What batch norms, sums and pooling give is on the stream: fixed point, saturating. */
+#if APOT_STREAM_BITS == 8
+typedef int8_t apot_stream;
+#else
+typedef int16_t apot_stream;
+#endif
+
+#define APOT_ALIGNMENT 16
+
+/* Outputs of convolutions are computed in blocks of so many; the last block of a group may be narrower, of 4, 8 or 12.
+ * Weights are laid out as [group][block][row][column][input / 4][output within the block][input % 4]; what is given per
+ * output, in order of the blocks. */
+#define APOT_BLOCK 16
+
+/* Maps lie position after position, the channels of each together; `pitch` is how far one position is from the next. */
+typedef struct {
+    int32_t height, width, channels, pitch;
+} apot_map;
+
+/* Pixels [channel][row][column] to a map with an edge around it. */
+typedef struct {
+    apot_map out;
+    int32_t height, width, pad_y, pad_x, value; /* of the image; `value` stands at the edge */
+} apot_frame;
+
+/* A magnitude of weights as a sum of powers of two with signs. */
 #define APOT_MAX_TERMS 4
 typedef struct {
     uint8_t count;
@@ -12,84 +56,136 @@ typedef struct {
     int8_t sign[APOT_MAX_TERMS];
 } apot_terms;
 
-typedef struct { /* sizes of one image's value: channels, height, width */
-    int channels, height, width;
-} apot_shape;
-
-typedef struct { /* out = scale * conv(in - zero_point, weight) + bias */
-    apot_shape in, out;
-    int kernel_height, kernel_width, stride_y, stride_x, pad_y, pad_x, dilation_y, dilation_x, groups;
-    int zero_point;
-    const int8_t *codes;       /* integer weights; [group][in][height][width][out] if the input is codes too, else as below */
-    const apot_terms *terms;   /* by magnitude of a code */
-    const uint8_t *magnitudes; /* those that occur but 0 */
-    int magnitude_count;
-    const float *weights;      /* float weights [out][in][height][width] where the layer is not quantised, or null */
-    float scale;
-    const float *bias;        /* per output channel, or null */
-} apot_convolution;
-
-typedef struct { /* out = scale * (weight * in) + bias, in floats */
-    int inputs, outputs;
-    const int8_t *codes;
-    const float *weights;
-    float scale;
-    const float *bias;
-} apot_linear;
-
-typedef struct { /* code = table[trunc(clip(x * factor, 0, limit))] */
-    float factor, limit;
-    const uint8_t *table;
-} apot_quantizer;
-
-typedef struct { /* x * factor + offset per channel */
-    const float *factor, *offset;
-} apot_affine;
+/* Outputs from `begin` to `end` - 1 along one direction, for all of which taps `first` to `last` - 1 lie on the map. */
+typedef struct {
+    int32_t begin, end, first, last;
+} apot_range;
 
 typedef struct {
-    int height, width, stride_y, stride_x, pad_y, pad_x;
-    apot_shape in, out;
+    int32_t count;
+    const apot_range *ranges;
+} apot_ranges;
+
+/* One set of thresholds: the code is codes[number of those that are less than the value]. */
+typedef struct {
+    int32_t count;
+    const apot_stream *below; /* a threshold is reached where the value is greater than this */
+    const uint8_t *codes;
+} apot_levels;
+
+/* Sums of products, and what becomes of them: the stream, by (sum * multiplier + bias) >> shift; or codes, by thresholds
+ * of each output. */
+typedef struct {
+    apot_map in, out;
+    int32_t kernel_height, kernel_width, stride_y, stride_x, pad_y, pad_x, dilation_y, dilation_x, groups;
+    apot_ranges rows, columns;
+    int32_t inputs;      /* that one tap of a group reads, a multiple of 4: further ones have the weight 0 */
+    int32_t narrow;      /* so many times 4 products stay within 16 bits, two of each 4 added up; 0 if not even one does */
+    int32_t factor;      /* sum = factor * products + first: the offset of pixels */
+    const int32_t *first; /* [class][output], or null */
+    const uint16_t *classes; /* of each position, or null where there is one */
+    const int8_t *weights;
+    const apot_terms *terms; /* of the weights' magnitudes; null but for multiplication by shifts */
+    int32_t magnitudes;             /* how many */
+    const int16_t *multiplier; /* null if codes are made */
+    const int64_t *bias;
+    const uint8_t *shift;
+    int32_t lowest;            /* of what is put onto the stream: 0 where a ReLU follows */
+    const int32_t *thresholds; /* [block][threshold][output within the block] */
+    const int8_t *signs;       /* 0, or -1 where it is minus the sum that is compared */
+    apot_levels levels;        /* without thresholds */
+} apot_convolution;
+
+/* (value * multiplier + bias) >> shift of each channel, from stream to stream. */
+typedef struct {
+    apot_map map;
+    const int16_t *multiplier;
+    const int64_t *bias;
+    const uint8_t *shift;
+    int32_t lowest;
+} apot_rescale;
+
+typedef struct {
+    int32_t length, lowest;
+} apot_flat; /* a sum of two, or a ReLU */
+
+typedef struct {
+    int32_t length;
+    apot_levels levels;
+} apot_threshold;
+
+typedef struct {
+    apot_map in, out;
+    int32_t height, width, stride_y, stride_x, pad_y, pad_x;
 } apot_pool;
 
-typedef struct { /* (pixel - offset) * scale */
-    float offset, scale;
-} apot_normalization;
+typedef struct { /* values that are `length` apart are added up */
+    int32_t positions, length;
+} apot_sum;
+
+typedef struct {
+    int32_t inputs, outputs;
+    const int8_t *weights; /* [output][input] */
+    const apot_logit *bias;
+    const apot_terms *terms; /* as above */
+} apot_head;
 
 typedef enum {
-    APOT_CODES_CONVOLUTION, /* uint8 in: activation codes or pixels */
-    APOT_FLOAT_CONVOLUTION,
-    APOT_LINEAR,
-    APOT_QUANTIZE,
-    APOT_AFFINE,
-    APOT_RELU,
+    APOT_FRAME,
+    APOT_CONVOLUTION,
+    APOT_RESCALE,
     APOT_ADD,
+    APOT_RELU,
     APOT_MAX_POOL,
-    APOT_AVERAGE_POOL,
-    APOT_NORMALIZE
+    APOT_THRESHOLD,
+    APOT_SUM,
+    APOT_HEAD
 } apot_kind;
 
 typedef struct {
     apot_kind kind;
-    long a, b, out;    /* offsets of values in the workspace, in bytes; a < 0 is the image */
-    apot_shape shape;  /* of the output, for steps that have no parameters of their own */
+    uint32_t a, b, out; /* where values lie in the arena, in bytes */
     const void *parameters;
 } apot_step;
 
 typedef struct {
+    uint32_t magic, version, size; /* size: of this structure */
+    uint32_t arena, pixels, classes;
+    uint32_t count;
     const apot_step *steps;
-    int count;
-    long workspace;    /* bytes */
-    long accumulators; /* int32 sums of the largest convolution of codes */
-    long logits;       /* offset of the result */
-    int classes;
-    int pixels;
 } apot_network;
 
-/* Called with every tensor of activation codes, if it is not null. */
-extern void (*apot_on_codes)(const uint8_t *codes, long count);
+/* Memory for what lies between steps, of one image. */
+typedef struct {
+    _Alignas(APOT_ALIGNMENT) uint8_t bytes[APOT_ARENA_BYTES];
+} apot_arena;
 
-/* Computes the logits of one image of uint8 pixels. `workspace` has network->workspace bytes, aligned as float is,
- * `accumulators` network->accumulators elements; the logits lie in the workspace. */
-const float *apot_run(const apot_network *network, const uint8_t *image, void *workspace, int32_t *accumulators);
+/* The network of network.c. */
+extern const apot_network apot_exported;
+
+/* Classifies an image of APOT_PIXELS bytes, [channel][row][column]. The arena is on the stack or, if it is larger than
+ * APOT_STACK_BYTES or APOT_STATIC_ARENA is defined, static: one for each thread in the former case, one alone in the latter.
+ *
+ * logits: APOT_CLASSES of them are written.
+ * Returns the class, which is that of the first of the largest logits, or an error below 0. */
+int apot_classify(const uint8_t *pixels, apot_logit *logits);
+
+/* Classifies several images.
+ *
+ * logits: [count][APOT_CLASSES].
+ * arena: working memory of the caller. As many images are computed side by side as arenas fit into it, APOT_IMAGES being
+ *     a good number: small maps are computed faster so.
+ * Returns 0, or an error below 0. */
+int apot_classify_batch(const uint8_t *pixels, size_t count, apot_logit *logits, void *arena, size_t arena_bytes);
+
+/* The same for any network. */
+int apot_run(const apot_network *network, const uint8_t *pixels, size_t count, apot_logit *logits, void *arena,
+             size_t arena_bytes);
+
+/* The first of the largest logits. */
+int apot_largest(const apot_logit *logits, uint32_t classes);
+
+/* Which kernels run here. */
+const char *apot_kernels_name(void);
 
 #endif

@@ -1,4 +1,4 @@
-"""Builds the C source next to this file once, and keeps the library where nobody else can put one."""
+"""Builds C source once, such as that next to this file, and keeps the library where nobody else can put one."""
 
 import atexit
 import contextlib
@@ -10,6 +10,7 @@ import signal
 import stat
 import subprocess
 import tempfile
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
@@ -44,11 +45,26 @@ def private_directory() -> Path | None:
 
 
 def build(directory: Path, *options: str) -> Path | None:
-    """Compiles the C source into `directory` unless it is there already, whole.
+    """Compiles the C source of this package; see `build_library`.
 
     Args:
         directory: where compiled libraries are kept.
         options: further options of the compiler.
+    """
+    return build_library(directory, "native", [SOURCE], (*FLAGS, *options), [SOURCE])
+
+
+def build_library(
+    directory: Path, name: str, sources: Sequence[Path], flags: Sequence[str], read: Sequence[Path]
+) -> Path | None:
+    """Compiles C source into `directory` unless it is there already, whole.
+
+    Args:
+        directory: where compiled libraries are kept.
+        name: what the library's name begins with.
+        sources: what is compiled.
+        flags: options of the compiler.
+        read: all files that the compiler reads, the sources among them.
 
     Returns:
         The shared library, whose name ends with the checksum of its content; or None where no C compiler is found, it
@@ -57,18 +73,21 @@ def build(directory: Path, *options: str) -> Path | None:
     compiler = find_c_compiler()
     if compiler is None:
         return None
-    command = (compiler, *FLAGS, *options)
-    key = hashlib.sha256("\0".join([SOURCE.read_text(), *command, _processor()]).encode()).hexdigest()[:16]
+    command = (compiler, *flags)
+    said = "\0".join([*(path.read_text() for path in read), *command, _processor()])
+    key = hashlib.sha256(said.encode()).hexdigest()[:16]
     try:
-        for library in sorted(directory.glob(f"native-{key}-*.so")):
-            if library.name == _name(key, library):
+        for library in sorted(directory.glob(f"{name}-{key}-*.so")):
+            if library.name == _name(name, key, library):
                 return library
             library.unlink()
         with tempfile.TemporaryDirectory(dir=directory) as scratch:
-            compiled, linked = Path(scratch) / "native.o", Path(scratch) / "native.so"
-            _run(*command, "-c", str(SOURCE), "-o", str(compiled))
-            _run(compiler, "-shared", str(compiled), "-o", str(linked), "-lm")
-            library = directory / _name(key, linked)
+            objects = [str(Path(scratch) / f"{source.stem}.o") for source in sources]
+            for source, compiled in zip(sources, objects, strict=True):
+                _run(*command, "-c", str(source), "-o", compiled)
+            linked = Path(scratch) / "linked.so"
+            _run(compiler, "-shared", *objects, "-o", str(linked), "-lm")
+            library = directory / _name(name, key, linked)
             linked.replace(library)  # atomic: processes that start together never load half a file
     except (OSError, subprocess.SubprocessError):
         return None
@@ -86,8 +105,8 @@ def _is_private(directory: Path) -> bool:
     return stat.S_ISDIR(found.st_mode) and mine and not found.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
 
 
-def _name(key: str, library: Path) -> str:
-    return f"native-{key}-{hashlib.sha256(library.read_bytes()).hexdigest()}.so"
+def _name(name: str, key: str, library: Path) -> str:
+    return f"{name}-{key}-{hashlib.sha256(library.read_bytes()).hexdigest()}.so"
 
 
 def _run(*command: str) -> None:

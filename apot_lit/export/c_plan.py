@@ -1,0 +1,218 @@
+"""From a network of integers to the operations of the C runtime: what is computed in one go, and how maps lie in memory."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from apot_lit.errors import UserError
+from apot_lit.graph.shapes import Shape, infer_shapes
+from apot_lit.graph.steps import INPUT, Add, Flatten, MaxPool, Relu, Step
+from apot_lit.integer.network import (
+    Accumulate,
+    ChannelThreshold,
+    Head,
+    IntegerNetwork,
+    Rescale,
+    SumPositions,
+    Threshold,
+)
+
+QUAD = 4
+_INT32 = 2**31 - 1
+
+
+@dataclass(frozen=True)
+class Map:
+    """A map in memory: position after position, the channels of each together.
+
+    Attributes:
+        pitch: values from one position to the next; what is beyond `channels` fills up.
+    """
+
+    channels: int
+    height: int
+    width: int
+    pitch: int
+
+    @property
+    def size(self) -> int:
+        """Number of values."""
+        return self.height * self.width * self.pitch
+
+
+@dataclass(frozen=True)
+class Frame(Step):
+    """Pixels as a map with an edge around it.
+
+    Attributes:
+        padding: rows above and below, columns on either side.
+        value: what stands there.
+    """
+
+    padding: tuple[int, int]
+    value: int
+
+
+@dataclass(frozen=True)
+class Widen(Step):
+    """Values of the stream as those of sums, without adding any up."""
+
+
+@dataclass(frozen=True)
+class Operation:
+    """What the runtime computes in one go.
+
+    Attributes:
+        step: what is done.
+        output: name of the value.
+        inputs: names of what is read.
+        map: of the output.
+        width: bytes of one of its values.
+        finish: what is done to the sums of a convolution.
+        has_relu: whether values below 0 become 0 at the end.
+    """
+
+    step: Step
+    output: str
+    inputs: tuple[str, ...]
+    map: Map
+    width: int
+    finish: Rescale | ChannelThreshold | None = None
+    has_relu: bool = False
+
+    @property
+    def is_in_place(self) -> bool:
+        """Whether the output may begin where an input does."""
+        if isinstance(self.step, MaxPool):
+            return False
+        return isinstance(self.step, Relu | Add | Threshold) or self.is_rescaling
+
+    @property
+    def is_rescaling(self) -> bool:
+        """Whether it is a batch norm of what is on the stream already."""
+        return isinstance(self.step, Rescale)
+
+
+def plan(network: IntegerNetwork) -> list[Operation]:
+    """The operations of a network, in the order of computation.
+
+    A ReLU goes with the batch norm or sum that it alone reads, a convolution with what is done to its sums.
+
+    Raises:
+        UserError: for a network that the runtime can't compute.
+    """
+    return _Planner(network).plan()
+
+
+class _Planner:
+    def __init__(self, network: IntegerNetwork) -> None:
+        self.network = network
+        self.shapes = infer_shapes(network.steps, network.input_shape)
+        self.stream = 1 if network.stream_bit == 8 else 2
+        self.readers: dict[str, list[Step]] = {}
+        for step in network.steps:
+            for name in step.inputs:
+                self.readers.setdefault(name, []).append(step)
+        self.maps: dict[str, Map] = {}
+        self.names: dict[str, str] = {}
+        self.operations: list[Operation] = []
+        self.done: set[str] = set()
+
+    def plan(self) -> list[Operation]:
+        for step in self.network.steps:
+            if step.output not in self.done:
+                self._add(step)
+        return self.operations
+
+    def _add(self, step: Step) -> None:
+        if isinstance(step, Accumulate):
+            self._convolution(step)
+        elif isinstance(step, Flatten):
+            self.names[step.output] = self._name(step.inputs[0])
+        elif isinstance(step, Head):
+            self._head(step)
+        elif isinstance(step, SumPositions):
+            if step.positions * (self.network.largest + 1) > _INT32:
+                raise UserError(f"{step.output}: a sum over {step.positions:,} positions does not fit into 32 bits")
+            pitch = self._map(step.inputs[0]).pitch
+            self._put(step, Map(self.shapes[step.output][0], 1, 1, pitch), 4)
+        elif isinstance(step, MaxPool):
+            self._put(step, _map_of(self.shapes[step.output]), self.stream)
+        elif isinstance(step, Threshold):
+            self._put(step, self._map(step.inputs[0]), 1)
+        elif isinstance(step, Add | Rescale | Relu):
+            self._put(step, self._map(step.inputs[0]), self.stream)
+        else:
+            raise UserError(f"{step.output}: the C runtime can't compute {type(step).__name__}")
+
+    def _convolution(self, step: Accumulate) -> None:
+        readers = self.readers.get(step.output, [])
+        if len(readers) != 1 or not isinstance(readers[0], Rescale | ChannelThreshold):
+            raise UserError(f"layer {step.layer}: its sums must be read by one batch norm or quantiser")
+        (finish,) = readers
+        self.done.add(finish.output)
+        if step.inputs[0] == INPUT:
+            value = min(255, max(0, round(step.offset / step.multiplier)))
+            frame = Frame(f"{step.output}_frame", step.inputs, step.padding, value)
+            channels, height, width = self.network.input_shape
+            size = (height + 2 * step.padding[0], width + 2 * step.padding[1])
+            self._put(frame, Map(channels, *size, channels), 1)
+            step = replace(step, inputs=(frame.output,), padding=(0, 0))
+        width = 1 if isinstance(finish, ChannelThreshold) else self.stream
+        self._put(step, _map_of(self.shapes[step.output]), width, finish)
+
+    def _head(self, step: Head) -> None:
+        (source,) = step.inputs
+        found = next(operation for operation in self.operations if operation.output == self._name(source))
+        if found.width < 4:
+            wide = Widen(f"{step.output}_input", (source,))
+            self._put(wide, found.map, 4)
+            step = replace(step, inputs=(wide.output,))
+        self._put(step, Map(len(step.weight), 1, 1, len(step.weight)), 0)
+
+    def _put(self, step: Step, map_: Map, width: int, finish: Rescale | ChannelThreshold | None = None) -> None:
+        last: Step = finish or step
+        inputs = tuple(self._name(name) for name in step.inputs)
+        output, has_relu = last.output, False
+        readers = self.readers.get(output, [])
+        if isinstance(last, Rescale | Add) and len(readers) == 1 and isinstance(readers[0], Relu):
+            output, has_relu = readers[0].output, True
+            self.done.add(output)
+        self.names[output] = output
+        self.maps[output] = map_
+        self.operations.append(Operation(step, output, inputs, map_, width, finish, has_relu))
+
+    def _name(self, name: str) -> str:
+        """The name under which a value lies in memory."""
+        return self.names.get(name, name)
+
+    def _map(self, name: str) -> Map:
+        return self.maps[self._name(name)]
+
+
+def _map_of(shape: Shape) -> Map:
+    channels, height, width = shape
+    return Map(channels, height, width, -(-channels // QUAD) * QUAD)
+
+
+def ranges(outputs: int, size: int, kernel: int, stride: int, padding: int, dilation: int) -> list[tuple[int, ...]]:
+    """Along one direction, the outputs that read the same taps: first, behind the last; first tap, behind the last tap.
+
+    Examples:
+        >>> ranges(outputs=4, size=4, kernel=3, stride=1, padding=1, dilation=1)
+        [(0, 1, 1, 3), (1, 3, 0, 3), (3, 4, 0, 2)]
+    """
+    found: list[tuple[int, ...]] = []
+    for output in range(outputs):
+        places = [output * stride - padding + tap * dilation for tap in range(kernel)]
+        taps = [tap for tap, place in enumerate(places) if 0 <= place < size] or [-1]
+        first, last = (0, 0) if taps == [-1] else (taps[0], taps[-1] + 1)
+        if found and found[-1][2:] == (first, last):
+            found[-1] = (found[-1][0], output + 1, first, last)
+        else:
+            found.append((output, output + 1, first, last))
+    return found
+
+
+def values_of(operations: Sequence[Operation]) -> dict[str, Operation]:
+    """The operations by name of what they compute."""
+    return {operation.output: operation for operation in operations}
