@@ -16,13 +16,13 @@ from apot_lit.export.place import placing, refuse_occupied
 from apot_lit.export.verify import Engine, verify
 from apot_lit.integer.executor import Executor
 from apot_lit.integer.network import IntegerNetwork
-from apot_lit.runs.protocol import row
+from apot_lit.runs.protocol import SCHEME_NAMES, row
 from apot_lit.runs.provenance import commit, versions
 from apot_lit.runs.result import write_json
 from apot_lit.runs.text import counted, percent
 from apot_lit.runs.trained import read_any_trained
 
-FORMATS = {"onnx": "network.onnx", "packed": "network.safetensors", "c": "c"}
+FORMATS = {"onnx": "network.onnx", "packed": "network.safetensors", "web": "network.html", "c": "c"}
 VERIFY = "verify"
 EXPORT_FILE = "export.json"
 _BATCH = 500
@@ -61,7 +61,8 @@ def export(config: Mapping[str, Any]) -> dict[str, Any]:
         verification = verify(integers, _engine(kind, output), images)
     else:
         with placing(output) as scratch:
-            _write(kind, scratch, network, integers, {**_facts(trained.config), **arithmetic}, trained.config)
+            facts = {**_facts(trained.config), **arithmetic}
+            _write(kind, scratch, network, integers, facts, trained.config, (images, labels))
             verification = verify(integers, _engine(kind, scratch), images)
     cost = measure_cost(network, (1, *integers.input_shape))
     result = {
@@ -96,6 +97,7 @@ def _write(
     integers: IntegerNetwork,
     facts: Mapping[str, Any],
     config: Mapping[str, Any],
+    test_set: tuple[Tensor, Tensor],
 ) -> None:
     # Each format needs packages of its own, or a compiler, that the others do without.
     if kind == "onnx":
@@ -106,6 +108,10 @@ def _write(
         from apot_lit.export.packed import save_packed
 
         save_packed(network, integers, config, path)
+    elif kind == "web":
+        from apot_lit.export.web import write_web
+
+        write_web(integers, f"{facts['network']}, {SCHEME_NAMES[facts['scheme']]}, {facts['bit']} bits", *test_set, path)
     else:
         from apot_lit.export.c_source import write_c
 
@@ -121,6 +127,10 @@ def _engine(kind: str, output: Path) -> Engine:
         from apot_lit.export.torch_engine import PackedEngine
 
         return PackedEngine(output)
+    if kind == "web":
+        from apot_lit.export.web_engine import WebEngine
+
+        return WebEngine(output)
     from apot_lit.export.c_engine import CEngine
 
     return CEngine(output)

@@ -63,9 +63,9 @@ function show(network, pixels, sentence) {
 
 function prepareLayers(network) {
   at("layers").replaceChildren(...network.layers.map(({ name, shape }) => {
-    const figure = document.createElement("figure"), caption = document.createElement("figcaption");
-    const [channels, height, width] = shape;
-    caption.textContent = `${name}: ${channels} × ${height} × ${width}`;
+    const [figure, caption, size] = ["figure", "figcaption", "span"].map((kind) => document.createElement(kind));
+    size.textContent = shape.join(" × ");
+    caption.append(name, size);
     figure.append(document.createElement("canvas"), caption);
     return figure;
   }));
