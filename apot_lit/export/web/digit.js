@@ -63,14 +63,14 @@ function beginOf(masses) {
 // Ink 0 to 255, {values, width, height}, to 784 pixels; null if there is none.
 function asDigit(ink) {
   const strongest = ink.values.reduce((a, b) => Math.max(a, b), 0);
-  const stretched = { ...ink, values: Float64Array.from(ink.values, (value) => rounded((value * 255) / strongest)) };
+  const stretched = { ...ink, values: Float64Array.from(ink.values, (value) => rounded(value * (255 / strongest))) };
   const box = strongest ? boxOf(stretched) : null;
   if (!box) return null;
   const factor = BOX / Math.max(box.width, box.height);
   const width = Math.max(1, rounded(box.width * factor)), height = Math.max(1, rounded(box.height * factor));
   let digit = scaled(stretched, box, width, height);
   const most = digit.reduce((a, b) => Math.max(a, b), 0);
-  digit = digit.map((value) => rounded((value * 255) / most));
+  digit = digit.map((value) => rounded(value * (255 / most)));
   const rows = new Float64Array(height), columns = new Float64Array(width);
   digit.forEach((value, i) => {
     rows[Math.trunc(i / width)] += value;

@@ -153,7 +153,10 @@ async function start() {
   document.querySelectorAll(".sheet button").forEach((button, n) => {
     const pixels = digits.subarray(n * SIZE * SIZE, (n + 1) * SIZE * SIZE);
     greyPicture(button.querySelector("canvas"), pixels);
-    button.addEventListener("click", () => showTestDigit(network, button, facts.digits[n], pixels));
+    button.addEventListener("click", () => {
+      showTestDigit(network, button, facts.digits[n], pixels);
+      drawing.scrollIntoView({ block: "nearest", behavior: "smooth" });
+    });
     if (!n) showTestDigit(network, button, facts.digits[n], pixels);
   });
   return network;
