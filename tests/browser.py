@@ -1,4 +1,4 @@
-"""Chromium without a window, spoken to through its debugging pipe: pages are opened from files, and nothing from the network."""
+"""Chromium without a window, spoken to through its debugging pipe: it opens pages from files, and has no network."""
 
 import fcntl
 import itertools
@@ -47,7 +47,8 @@ class Page:
 
     def note(self, event):
         method, parameters = event.get("method"), event.get("params")
-        if method in ("Runtime.consoleAPICalled", "Runtime.exceptionThrown", "Log.entryAdded"):
+        is_advice = method == "Log.entryAdded" and parameters["entry"]["source"] == "rendering"  # on what tests read
+        if method in ("Runtime.consoleAPICalled", "Runtime.exceptionThrown", "Log.entryAdded") and not is_advice:
             self.complaints.append(json.dumps(parameters))
         if method == "Network.requestWillBeSent":
             self.loaded.append(parameters["request"]["url"])
@@ -77,7 +78,9 @@ def browser(profile, *options):
 
     def pipes():
         # The browser reads from 3 and writes to 4, whatever these are here.
-        for end, number in [(fcntl.fcntl(end, fcntl.F_DUPFD, 10), number) for end, number in ((from_here, 3), (from_there, 4))]:
+        for end, number in [
+            (fcntl.fcntl(end, fcntl.F_DUPFD, 10), number) for end, number in ((from_here, 3), (from_there, 4))
+        ]:
             os.dup2(end, number)
 
     command = [CHROMIUM, *_OPTIONS, f"--user-data-dir={profile}", *options, "about:blank"]

@@ -64,7 +64,9 @@ def build_modules(source: Mapping[str, str]) -> Modules:
     """
     command = find_wasm_compiler()
     if command is None:
-        raise UserError("format=web: needs a compiler to WebAssembly: ziglang (install apot-lit[web]), or clang with wasm-ld")
+        raise UserError(
+            "format=web: needs a compiler to WebAssembly: ziglang (install apot-lit[web]), or clang with wasm-ld"
+        )
     with tempfile.TemporaryDirectory() as scratch:
         for name, text in source.items():
             (Path(scratch) / name).write_text(text)

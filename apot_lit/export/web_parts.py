@@ -5,7 +5,7 @@ import binascii
 import hashlib
 import re
 import zlib
-from os.path import commonprefix
+from itertools import takewhile
 from pathlib import Path
 
 from apot_lit.errors import UserError
@@ -19,7 +19,8 @@ _SUM = "<!-- SHA-256 of all before: "
 
 def parts_of(modules: Modules) -> dict[str, bytes]:
     """Modules as parts; what both end with, which is the network's data, is stored once."""
-    shared = len(commonprefix([modules.simd[::-1], modules.plain[::-1]]))
+    backwards = zip(reversed(modules.simd), reversed(modules.plain), strict=False)
+    shared = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], backwards))
     simd, plain = (module[: len(module) - shared] for module in (modules.simd, modules.plain))
     return {SIMD: simd, PLAIN: plain, REST: modules.simd[len(simd) :]}
 

@@ -111,7 +111,9 @@ def _write(
     elif kind == "web":
         from apot_lit.export.web import write_web
 
-        write_web(integers, f"{facts['network']}, {SCHEME_NAMES[facts['scheme']]}, {facts['bit']} bits", *test_set, path)
+        write_web(
+            integers, f"{facts['network']}, {SCHEME_NAMES[facts['scheme']]}, {facts['bit']} bits", *test_set, path
+        )
     else:
         from apot_lit.export.c_source import write_c
 
