@@ -133,7 +133,9 @@ class ExportConfig:
     """Configuration of export.py."""
 
     ckpt_path: str = option(MISSING, None, "the checkpoint")
-    format: str = option(MISSING, OneOf(("onnx", "packed", "c", "verify")), "onnx, packed, c, or verify an export")
+    format: str = option(
+        MISSING, OneOf(("onnx", "packed", "c", "web", "verify")), "onnx, packed, c, web, or verify one"
+    )
     output: str | None = option(None, None, "file or directory; null: in the output directory")
     overwrite: bool = option(False, TRUTH, "replace an earlier export")
     export: StreamConfig = field(default_factory=StreamConfig)

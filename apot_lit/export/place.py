@@ -13,6 +13,7 @@ from apot_lit.runs.files import partial_of
 _MARKERS = {
     "onnx": (b"\x12\x08apot_lit", 16),  # the producer
     "packed": (b'"format":"apot_lit.packed"', 1 << 20),
+    "web": (b'<meta name="generator" content="apot_lit.web">', 1 << 12),
     "c": (b"#ifndef APOT_NETWORK_H", 1 << 12),
 }
 
@@ -23,7 +24,7 @@ def refuse_occupied(kind: str, output: Path, overwrite: bool) -> None:
     What a killed export moved away is put back first.
 
     Args:
-        kind: format of the new export: onnx, packed or c.
+        kind: format of the new export: onnx, packed, web or c.
         output: file or, for c, directory; it may be missing.
         overwrite: whether an earlier export may be replaced.
 

@@ -16,7 +16,7 @@ from apot_lit.export.verify import Engine, verify
 from apot_lit.integer.executor import Executor
 from apot_lit.integer.folding import fold_batch_norms
 from apot_lit.integer.network import IntegerNetwork
-from apot_lit.runs.protocol import row
+from apot_lit.runs.protocol import SCHEME_NAMES, row
 from apot_lit.runs.provenance import commit, versions
 from apot_lit.runs.result import write_json
 from apot_lit.runs.text import counted, percent
@@ -24,7 +24,7 @@ from apot_lit.stored.needs import require_packages
 from apot_lit.stored.packed import require_same, save_packed
 from apot_lit.stored.trained import read_any_trained
 
-FORMATS = {"onnx": "network.onnx", "packed": "network.safetensors", "c": "c"}
+FORMATS = {"onnx": "network.onnx", "packed": "network.safetensors", "web": "network.html", "c": "c"}
 VERIFY = "verify"
 EXPORT_FILE = "export.json"
 _BATCH = 500
@@ -65,7 +65,8 @@ def export(config: Mapping[str, Any]) -> dict[str, Any]:
             require_same(output, network, integers, trained.config)
     else:
         with placing(output) as scratch:
-            _write(kind, scratch, network, integers, {**_facts(trained.config), **arithmetic}, trained.config)
+            facts = {**_facts(trained.config), **arithmetic}
+            _write(kind, scratch, network, integers, facts, trained.config, (images, labels))
             verification = verify(integers, _engine(kind, scratch), images)
     cost = measure_cost(network, (1, *integers.input_shape))
     result = {
@@ -100,6 +101,7 @@ def _write(
     integers: IntegerNetwork,
     facts: Mapping[str, Any],
     config: Mapping[str, Any],
+    test_set: tuple[Tensor, Tensor],
 ) -> None:
     # Each format needs packages of its own, or a compiler, that the others do without.
     if kind == "onnx":
@@ -108,6 +110,11 @@ def _write(
         path.write_bytes(build_onnx(integers, facts).SerializeToString())
     elif kind == "packed":
         save_packed(network, integers, config, path)
+    elif kind == "web":
+        from apot_lit.export.web import write_web
+
+        title = f"{facts['network']}, {SCHEME_NAMES[facts['scheme']]}, {facts['bit']} bits"
+        write_web(fold_batch_norms(integers), title, *test_set, path)
     else:
         from apot_lit.export.c_source import write_c
 
@@ -123,6 +130,10 @@ def _engine(kind: str, output: Path) -> Engine:
         from apot_lit.export.packed_engine import PackedEngine
 
         return PackedEngine(output)
+    if kind == "web":
+        from apot_lit.export.web_engine import WebEngine
+
+        return WebEngine(output)
     from apot_lit.export.c_engine import CEngine
 
     return CEngine(output)

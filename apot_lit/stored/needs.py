@@ -4,14 +4,14 @@ from importlib.util import find_spec
 
 from apot_lit.errors import UserError
 
-_PACKAGES = {"onnx": ("onnx", "onnxruntime"), "packed": ("safetensors",), "c": ()}
+_PACKAGES = {"onnx": ("onnx", "onnxruntime"), "packed": ("safetensors",), "web": ("wasmtime",), "c": ()}
 
 
 def require_packages(kind: str, what: str) -> None:
     """Checks that a format's packages are installed.
 
     Args:
-        kind: the format: onnx, packed or c.
+        kind: the format: onnx, packed, web or c.
         what: the option that asks for it, for the message.
 
     Raises:
@@ -19,4 +19,4 @@ def require_packages(kind: str, what: str) -> None:
     """
     missing = [package for package in _PACKAGES[kind] if find_spec(package) is None]
     if missing:
-        raise UserError(f"{what}: needs {', '.join(missing)}; install apot-lit[export]")
+        raise UserError(f"{what}: needs {', '.join(missing)}; install apot-lit[{'web' if kind == 'web' else 'export'}]")
