@@ -13,8 +13,8 @@ from apot_lit.integer.calibration import CALIBRATION_IMAGES
 from apot_lit.integer.conversion import STREAM_BIT, to_integers
 from apot_lit.integer.executor import Executor
 from apot_lit.integer.network import IntegerNetwork, Rescale
-from apot_lit.integer.workload import Operations, count_operations, working_bytes
 from apot_lit.integer.widths import Width, bit_widths
+from apot_lit.integer.workload import Operations, count_operations, working_bytes
 from apot_lit.runs.text import counted, text_table
 from apot_lit.stored.trained import Trained
 
