@@ -34,7 +34,7 @@ class WasmNetwork:
 
         engine = Engine()
         self._store = Store(engine)
-        self._exports: Any = Instance(self._store, Module(engine, module), []).exports(self._store)
+        self._exports: Mapping[str, Any] = Instance(self._store, Module(engine, module), []).exports(self._store)
         self._memory: Any = self._exports["memory"]
         self._end = int(self._exports[HEAP].value(self._store))
         sizes = self._take(7 * 4)
