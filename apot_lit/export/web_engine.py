@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from math import prod
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -34,8 +34,9 @@ class WasmNetwork:
 
         engine = Engine()
         self._store = Store(engine)
-        self._exports: Mapping[str, Any] = Instance(self._store, Module(engine, module), []).exports(self._store)
-        self._memory: Any = self._exports["memory"]
+        # Functions, a memory and a number, which have different types by the name alone.
+        self._exports = cast(Any, Instance(self._store, Module(engine, module), []).exports(self._store))
+        self._memory = self._exports["memory"]
         self._end = int(self._exports[HEAP].value(self._store))
         sizes = self._take(7 * 4)
         self._call("apot_sizes", sizes)
