@@ -87,7 +87,7 @@ class StreamConfig:
     """How the network of integers is made."""
 
     stream_bit: int | None = option(
-        None, or_null(Integer(8, 16)), "bits of what is not codes, 8 to 16; null: 16, or those of a packed file"
+        None, or_null(Integer(8, 16)), "bits of what is not codes; null: 16, or the packed file's"
     )
 
 
