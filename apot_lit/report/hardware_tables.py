@@ -35,25 +35,18 @@ def _areas(prices: Prices) -> str:
 
 
 def _with_dsps(prices: Prices) -> str | None:
-    found = [
-        entry
-        for bit in prices.bits(XILINX_DSP)
-        for scheme in ("apot", "uniform")
-        if (entry := prices.cheapest("mac", XILINX_DSP, (scheme, scheme), bit))
-    ]
-    if not found:
+    """At which bit widths both take a DSP block, so that levels make no difference; None where at none."""
+    alike = []
+    for bit in prices.bits(XILINX_DSP):
+        both = [prices.cheapest("mac", XILINX_DSP, (scheme, scheme), bit) for scheme in ("apot", "uniform")]
+        if [(entry["dsps"], entry["area"]) for entry in both if entry is not None] == [(1, 0), (1, 0)]:
+            alike.append(bit)
+    if not alike:
         return None
-    taken = sorted({(entry["dsps"], entry["area"]) for entry in found})
-    if len(taken) == 1:
-        return (
-            f"With DSP blocks every multiply-accumulate takes {taken[0][0]} of them and {taken[0][1]} LUTs, whatever "
-            "the levels."
-        )
-    listed = ", ".join(
-        f"{SCHEME_NAMES[entry['weight_scheme']]} {entry['weight_bit']} bits {entry['dsps']} and {entry['area']}"
-        for entry in found
+    return (
+        "Where an FPGA has DSP blocks to spare, levels make no difference to them: one block takes a whole "
+        f"multiply-accumulate of either at {_listed(alike)} bits."
     )
-    return f"With DSP blocks a multiply-accumulate takes so many of them and so many LUTs: {listed}."
 
 
 def units_tables(prices: Prices) -> str:
@@ -85,7 +78,8 @@ def _rows(prices: Prices, target: str, kind: str, bit: int) -> Iterator[list[str
             continue
         same = schemes[0] == schemes[1]
         levels = SCHEME_NAMES[schemes[0]] if same else " x ".join(SCHEME_NAMES[scheme] for scheme in schemes)
-        ratio = "-" if uniform is None or not uniform["area"] else f"{entry['area'] / uniform['area']:.2f}"
+        alike = uniform is not None and uniform["area"] and entry["dsps"] == uniform["dsps"]
+        ratio = f"{entry['area'] / uniform['area']:.2f}" if uniform is not None and alike else "-"
         lanes = f", {entry['lanes']} lanes" if "lanes" in entry else ""
         area = f"{entry['area']:,}" + (f" + {entry['dsps']} DSP" if entry["dsps"] else "")
         way = "constants" if kind == "fixed" else f"`{entry['way']}`"

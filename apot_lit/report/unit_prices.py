@@ -42,9 +42,13 @@ class Prices:
             schemes: of weights and activations.
             bit: of both.
         """
-        wanted = (unit, target, *schemes, bit, bit)
-        keys = ("unit", "target", "weight_scheme", "act_scheme", "weight_bit", "act_bit")
-        found = [entry for entry in self.units if tuple(entry[key] for key in keys) == wanted]
+        wanted = (unit, *schemes, bit, bit)
+        keys = ("unit", "weight_scheme", "act_scheme", "weight_bit", "act_bit")
+        alike = [entry for entry in self.units if tuple(entry[key] for key in keys) == wanted]
+        found = [entry for entry in alike if entry["target"] == target]
+        if target == XILINX_DSP and found:  # what is no multiplication takes the same with and without DSPs
+            multiplied = {entry["way"] for entry in found}
+            found += [entry for entry in alike if entry["target"] == XILINX and entry["way"] not in multiplied]
         return min(found, key=lambda entry: (entry["area"], entry["delay"]), default=None)
 
     def bits(self, target: str) -> list[int]:
