@@ -55,7 +55,8 @@ def test_prices_of_single_lookup_tables():
         assert (prices["nand2"].area, prices["one"].area) == (1, 1)
         assert prices["more"].area == 2
         assert (prices["bits8"].registers, prices["bits8"].area) == (8, 0)
-        assert 0 < prices["nand2"].delay <= prices["one"].delay < prices["more"].delay
+        # A late input can take the fast pin of its table, so that a second table costs no time.
+        assert 0 < prices["nand2"].delay <= prices["one"].delay <= prices["more"].delay
 
 
 @needs_yosys
