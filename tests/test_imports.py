@@ -14,7 +14,7 @@ PACKAGE = ROOT / "apot_lit"
 # A room imports only from those before it.
 ROOMS = [
     *("errors", "quant", "models", "graph", "integer", "data", "config", "interop", "runs", "training"),
-    *("evaluation", "export", "predict", "sweep", "benchmark", "report", "cli"),
+    *("evaluation", "export", "runtime", "predict", "sweep", "benchmark", "report", "cli"),
 ]
 QUANT_ORDER = [
     *("levels", "ranges", "spec", "alpha", "cpu.convolution", "normalize", "cpu.library", "cpu.native", "projection"),

@@ -56,8 +56,8 @@ def build_c(network: IntegerNetwork, title: str) -> dict[str, str]:
 
     Returns:
         Content by file name, `C_FILES`: ``network.h`` and ``network.c`` (the network as constants), the runtime,
-        ``main.c`` (a program that classifies files), ``Makefile``, and ``SHA256SUMS``, the checksums of all others. They
-        are C11 and need nothing but the standard library.
+        ``main.c`` (a program that classifies files), ``Makefile``, and ``SHA256SUMS``, the checksums of all others.
+        They are C11 and need nothing but the standard library.
 
     Raises:
         UserError: for a network that the runtime can't compute.
