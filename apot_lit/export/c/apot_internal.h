@@ -24,7 +24,9 @@
 typedef apot_stream APOT_ALIAS apot_stream_value;
 typedef int32_t APOT_ALIAS apot_sum_value;
 
-#if !defined APOT_SHIFT_ADD && !defined APOT_PORTABLE && defined __GNUC__ && defined __x86_64__ && APOT_STREAM_BITS > 8
+/* These kernels are written for so many rows, and for a stream of 16 bits. */
+#if defined __GNUC__ && defined __x86_64__ && !defined APOT_SHIFT_ADD && !defined APOT_PORTABLE && APOT_ROWS == 8 && \
+    APOT_STREAM_BITS > 8
 #define APOT_X86
 #endif
 
