@@ -13,9 +13,9 @@ import torch
 from torch import Tensor, nn
 
 from apot_lit.benchmark.benchmark_tables import INFERENCE_BASE
+from apot_lit.benchmark.c_time import c_calls
 from apot_lit.benchmark.setting import Setting
 from apot_lit.benchmark.timing import Timer, ratio, summary
-from apot_lit.export.c_source import write_c
 from apot_lit.export.onnx_engine import OnnxEngine
 from apot_lit.export.onnx_float import build_float_onnx
 from apot_lit.export.onnx_model import build_onnx
@@ -23,7 +23,6 @@ from apot_lit.graph.trace import build_steps
 from apot_lit.integer import to_integers
 from apot_lit.integer.folding import fold_batch_norms
 from apot_lit.quant.spec import FULL_PRECISION
-from apot_lit.runtime import Network
 from apot_lit.stored.packed import save_packed
 
 BATCHES, THREADS = (1, 128), (1, 2)
@@ -37,13 +36,14 @@ def measure_inference(setting: Setting) -> dict[str, Any]:
     Networks are untrained: time does not depend on what they say.
 
     Returns:
-        ``kernels``, which instructions the C computes with; ``rows`` with images per second and ``ratio`` (time of
+        ``kernels``, which instructions each kind of C computes with; ``rows`` with images per second and ``ratio`` (time of
         float32 ONNX over that of the row: above 1 is faster); and ``sizes`` with the bytes of each packed network over
         those of its float32 weights.
     """
     config = setting.config
     images, _ = setting.images("test", max(*BATCHES, _CALIBRATION))
-    rows, sizes, kernels = [], [], ""
+    rows, sizes = [], []
+    kernels: dict[str, str] = {}
     for model in config["models"]:
         networks = [("apot", bit) for bit in config["apot_bits"]] + [("uniform", bit) for bit in config["uniform_bits"]]
         for scheme, bit in networks:
@@ -52,7 +52,7 @@ def measure_inference(setting: Setting) -> dict[str, Any]:
             full = setting.network(model, "float", FULL_PRECISION).eval()
             with tempfile.TemporaryDirectory() as directory:
                 exports = _Exports(Path(directory), quantized, full, images[:_CALIBRATION])
-                kernels = exports.c.kernels
+                kernels = exports.kernels
                 for threads, batch in product(THREADS, BATCHES):
                     contenders = exports.contenders(images[:batch], threads)
                     times = _timed(setting.timer, {name: one.call for name, one in contenders.items()}, threads)
@@ -91,8 +91,7 @@ class _Exports:
             "integer ONNX": build_onnx(self.integers, {}),
             INFERENCE_BASE: build_float_onnx(build_steps(full), _SHAPE, {}),
         }
-        write_c(fold_batch_norms(self.integers), "benchmark", directory / "c")
-        self.c = Network(directory / "c")
+        self.c_calls, self.kernels = c_calls(fold_batch_norms(self.integers), directory / "c")
         self.files = {name: directory / f"{name}.onnx" for name in models}
         for name, model in models.items():
             self.files[name].write_bytes(model.SerializeToString())
@@ -102,10 +101,10 @@ class _Exports:
         pixels, count = np.ascontiguousarray(images.numpy()), len(images)
         engines = {name: OnnxEngine(path, threads) for name, path in self.files.items()}
         # Exported C runs on one thread.
-        compiled = {"C": _Contender(partial(self.c, pixels), count)} if threads == 1 else {}
+        compiled = self.c_calls(pixels) if threads == 1 else {}
         return {
             **{name: _Contender(partial(engine.logits, pixels), count) for name, engine in engines.items()},
-            **compiled,
+            **{name: _Contender(call, count) for name, call in compiled.items()},
             "quantised torch": _Contender(lambda: self.quantized(images), count),
             "float32 torch": _Contender(lambda: self.full(images), count),
         }

@@ -217,12 +217,9 @@ class DataWriter:
         return "APOT_THRESHOLD", "apot_threshold", {"length": operation.map.size, "levels": levels}
 
     @_parameters.register
-    def _(self, step: SumPositions, operation: Operation, source: Operation) -> Any:
-        return "APOT_SUM", "apot_sum", {"positions": step.positions, "length": operation.map.size}
-
-    @_parameters.register
-    def _(self, step: Widen, operation: Operation, source: Operation) -> Any:
-        return "APOT_SUM", "apot_sum", {"positions": 1, "length": operation.map.size}
+    def _(self, step: SumPositions | Widen, operation: Operation, source: Operation) -> Any:
+        positions = step.positions if isinstance(step, SumPositions) else 1
+        return "APOT_SUM", "apot_sum", {"positions": positions, "length": operation.map.size}
 
     @_parameters.register
     def _(self, step: Head, operation: Operation, source: Operation) -> Any:

@@ -64,8 +64,9 @@ def test_inference_is_measured_alone(run_script, tmp_path):
     engines = ("integer ONNX", "float32 ONNX", "quantised torch", "float32 torch")
     assert set(rows) == {
         *((s, e, b, t) for s in ("apot", "uniform") for e in engines for b in (1, 128) for t in (1, 2)),
-        *((s, "C", b, 1) for s in ("apot", "uniform") for b in (1, 128)),
+        *((s, e, b, 1) for s in ("apot", "uniform") for e in result["kernels"] for b in (1, 128)),
     }
+    assert {"C", "C, portable", "C, shifts and additions"} <= result["kernels"].keys()
     for row in result["rows"]:
         assert row["images_per_second"] > 0
         assert row["engine"] != "float32 ONNX" or row["ratio"]["median"] == 1

@@ -130,3 +130,13 @@ def test_kernels_give_the_logits_of_the_executor_under_all_flags(source, cases, 
     program = compiled(source, cc, (*WARNINGS, *flags.split(), *kernel))
     assert_equal(program, cases, 1)
     assert_equal(program, cases, 11)
+
+
+@pytest.mark.skipif(not shutil.which("aarch64-linux-gnu-gcc") or not shutil.which("qemu-aarch64"), reason="no aarch64")
+@pytest.mark.parametrize("kernel", [(), ("-DAPOT_PLAIN",)], ids=["neon", "plain"])
+def test_another_processor_gives_the_logits_of_the_executor(source, cases, kernel):
+    program = compiled(source, "aarch64-linux-gnu-gcc", (*WARNINGS, "-O2", "-static", *kernel))
+    emulated = program.with_suffix(".sh")
+    emulated.write_text(f'#!/bin/sh\nexec qemu-aarch64 {program} "$@"\n')
+    emulated.chmod(0o755)
+    assert_equal(emulated, cases, 3)

@@ -24,12 +24,10 @@
 typedef apot_stream APOT_ALIAS apot_stream_value;
 typedef int32_t APOT_ALIAS apot_sum_value;
 
-#if !defined APOT_SHIFT_ADD && !defined APOT_PORTABLE && defined __GNUC__ && APOT_STREAM_BITS > 8
-#if defined __x86_64__
+/* These kernels are written for so many rows, and for a stream of 16 bits. */
+#if defined __GNUC__ && defined __x86_64__ && !defined APOT_SHIFT_ADD && !defined APOT_PORTABLE && APOT_ROWS == 8 && \
+    APOT_STREAM_BITS > 8
 #define APOT_X86
-#elif defined __aarch64__ && defined __ARM_FEATURE_DOTPROD
-#define APOT_NEON
-#endif
 #endif
 
 #define APOT_LARGEST_VALUE ((1 << (APOT_STREAM_BITS - 1)) - 1)
@@ -73,9 +71,6 @@ typedef struct {
 extern const apot_kernels apot_portable;
 #ifdef APOT_X86
 extern const apot_kernels apot_avx2, apot_vnni;
-#endif
-#ifdef APOT_NEON
-extern const apot_kernels apot_neon;
 #endif
 
 /* The fastest kernels that run here. */

@@ -89,7 +89,7 @@ APOT_INLINE void lane_sums(const apot_reading *reading, int32_t rows, int32_t pa
 
 static void all_lane_sums(const apot_reading *reading, const int8_t *weights, int32_t *sums) {
     int32_t r = 0;
-    if (reading->narrow)
+    if (APOT_ROWS > 1 && reading->narrow)
         for (; r + 2 <= reading->count; r += 2) lane_sums(reading, 2, 1, r, weights, sums + r * APOT_BLOCK);
     for (; r < reading->count; r++) {
         if (reading->narrow)

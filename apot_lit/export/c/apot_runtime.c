@@ -11,8 +11,6 @@ const apot_kernels *apot_choose(void) {
         return &apot_vnni;
 #endif
     if (__builtin_cpu_supports("avx2")) return &apot_avx2;
-#elif defined APOT_NEON
-    return &apot_neon;
 #endif
     return &apot_portable;
 }
