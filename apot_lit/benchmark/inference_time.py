@@ -36,9 +36,9 @@ def measure_inference(setting: Setting) -> dict[str, Any]:
     Networks are untrained: time does not depend on what they say.
 
     Returns:
-        ``kernels``, which instructions each kind of C computes with; ``rows`` with images per second and ``ratio`` (time of
-        float32 ONNX over that of the row: above 1 is faster); and ``sizes`` with the bytes of each packed network over
-        those of its float32 weights.
+        ``kernels``, which instructions each kind of C computes with; ``rows`` with images per second and ``ratio``
+        (time of float32 ONNX over that of the row: above 1 is faster); and ``sizes`` with the bytes of each packed
+        network over those of its float32 weights.
     """
     config = setting.config
     images, _ = setting.images("test", max(*BATCHES, _CALIBRATION))

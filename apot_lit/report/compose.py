@@ -29,6 +29,7 @@ from apot_lit.report.sentences import (
     start_table,
     trials_table,
 )
+from apot_lit.report.shipped_table import shipped_table
 from apot_lit.report.tables import Published, markdown, read_published
 from apot_lit.report.unit_prices import FILES, Prices, read_prices
 from apot_lit.runs.contents import NotUsable, read_json
@@ -137,14 +138,24 @@ def benchmark_tables(results_dir: Path) -> dict[str, str]:
 
 
 def integer_sections(results_dir: Path) -> dict[str, str]:
-    """The table of evaluations in integers that a directory holds as ``integer/*.json``, by its name.
+    """The tables of networks of integers, by name.
+
+    They are made of evaluations in integers, ``integer/*.json``, and of the exports of the networks that come with the
+    project, ``shipped/*.json``.
 
     Raises:
         UserError: if one of these files holds something else.
     """
-    paths = sorted((results_dir / "integer").glob("*.json"))
-    with _one_line(f"{results_dir / 'integer'}: must hold files that evaluate.py wrote"):
-        return {"integers": integer_tables([read_json(path) for path in paths])} if paths else {}
+    sections = {}
+    for name, directory, script, table in (
+        ("integers", "integer", "evaluate.py", integer_tables),
+        ("shipped", "shipped", "export.py", shipped_table),
+    ):
+        paths = sorted((results_dir / directory).glob("*.json"))
+        with _one_line(f"{results_dir / directory}: must hold files that {script} wrote"):
+            if paths:
+                sections[name] = table([read_json(path) for path in paths])
+    return sections
 
 
 def hardware_prices(results_dir: Path) -> Prices | None:
