@@ -1,7 +1,8 @@
-"""What the network of integers gets right, by the bits of its stream and by how the network was trained."""
+"""What the network of integers gets right, by the bits of its stream and by the run that a checkpoint is of."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from pathlib import PurePath
 from statistics import mean
 from typing import Any, NamedTuple
 
@@ -12,45 +13,50 @@ from apot_lit.runs.text import counted, percent
 _SIMULATION = f"{OWN_CALLBACKS}SimulatedIntegers"
 
 
-class Training(NamedTuple):
-    """How a network was trained.
+class Source(NamedTuple):
+    """Which checkpoint of which run was evaluated.
 
     Attributes:
         network: its row in other tables.
-        stream_bit: of the stream that its last epochs simulated, None for training in floats.
+        stream_bit: of the stream that the last epochs of the run simulated, None for a run in floats. The best
+            checkpoint of such a run may be of an epoch before these; the last one never is.
         seed: its seed.
+        checkpoint: name of the file: best or last.
     """
 
     network: Row
     stream_bit: int | None
     seed: int
+    checkpoint: str
 
 
 def integer_tables(evaluations: Sequence[Mapping[str, Any]]) -> str:
-    """A table with a row for each training, and what training with the stream changes on average.
+    """A table with a row for each checkpoint, and what a run that simulates the stream changes on average.
 
     Args:
         evaluations: contents of files that ``evaluate.py`` wrote, in floats and in integers.
     """
-    found: dict[Training, dict[int | None, Mapping[str, Any]]] = defaultdict(dict)
+    found: dict[Source, dict[int | None, Mapping[str, Any]]] = defaultdict(dict)
     for evaluation in evaluations:
-        found[_training(evaluation["config"])][_stream(evaluation)] = evaluation
-    # By network and seed, training in floats first.
-    order = sorted(found, key=lambda one: (one.network.model, -one.network.bit, one.seed, one.stream_bit or 0))
+        found[_source(evaluation)][_stream(evaluation)] = evaluation
+    # By network, checkpoint and seed, the run in floats first.
+    order = sorted(found, key=lambda one: (one.network, one.checkpoint, one.seed, one.stream_bit or 0))
     streams = sorted({bit for columns in found.values() for bit in columns if bit is not None}, reverse=True)
-    rows = [
-        [_name(one.network), _trained(one), str(one.seed), *(_cell(found[one].get(bit)) for bit in (None, *streams))]
-        for one in order
-    ]
-    headers = ["Network", "Trained in", "Seed", "Floats", *(f"{bit} bits" for bit in streams)]
+    rows = []
+    for one in order:
+        cells = [_cell(found[one].get(bit)) for bit in (None, *streams)]
+        rows.append([_name(one.network), one.checkpoint, str(one.seed), _run(one), *cells])
+    headers = ["Network", "Checkpoint", "Seed", "Run", "Floats", *(f"{bit} bits" for bit in streams)]
     machines = sorted({evaluation["hardware"]["cpu"] for evaluation in evaluations})
     parts = [Table("integers", headers, rows).markdown(), *_gains(found)]
     return "\n\n".join([*parts, f"Evaluated on {', '.join(machines)}."])
 
 
-def _training(config: Mapping[str, Any]) -> Training:
+def _source(evaluation: Mapping[str, Any]) -> Source:
+    config = evaluation["config"]
     simulated = [options for options in callbacks_of(config).values() if options["_target_"] == _SIMULATION]
-    return Training(row(config), simulated[0]["stream_bit"] if simulated else None, config["seed"])
+    bit = simulated[0]["stream_bit"] if simulated else None
+    return Source(row(config), bit, config["seed"], PurePath(evaluation["ckpt_path"]).stem)
 
 
 def _stream(evaluation: Mapping[str, Any]) -> int | None:
@@ -61,8 +67,8 @@ def _name(network: Row) -> str:
     return f"{network.model}, {network.bit} bits, {SCHEME_NAMES[network.scheme]}"
 
 
-def _trained(training: Training) -> str:
-    return "floats" if training.stream_bit is None else f"stream of {training.stream_bit} bits"
+def _run(source: Source) -> str:
+    return "floats" if source.stream_bit is None else f"simulates {source.stream_bit} bits"
 
 
 def _cell(evaluation: Mapping[str, Any] | None) -> str:
@@ -72,18 +78,19 @@ def _cell(evaluation: Mapping[str, Any] | None) -> str:
     return f"{percent(evaluation['accuracy'])}{differing}"
 
 
-def _gains(found: Mapping[Training, Mapping[int | None, Mapping[str, Any]]]) -> list[str]:
-    """A sentence for each network and width that was trained both ways, over the seeds that both have."""
-    pairs: dict[tuple[Row, int], list[Sequence[Mapping[str, Any]]]] = defaultdict(list)
+def _gains(found: Mapping[Source, Mapping[int | None, Mapping[str, Any]]]) -> list[str]:
+    """A sentence for each kind of checkpoint of runs of both kinds, over the seeds that both have."""
+    pairs: dict[tuple[Row, str, int], list[Sequence[Mapping[str, Any]]]] = defaultdict(list)
     for one, columns in found.items():
         before = found.get(one._replace(stream_bit=None), {})
         bit = one.stream_bit
         if bit is not None and bit in columns and {None, bit} <= before.keys():
-            pairs[one.network, bit].append((before[None], before[bit], columns[bit]))
+            pairs[one.network, one.checkpoint, bit].append((before[None], before[bit], columns[bit]))
     return [
-        f"{_name(network)}, mean of {counted(len(triples), 'seed')}: {_mean(triples, 0)} in floats; with a stream of "
-        f"{bit} bits {_mean(triples, 1)} trained in floats, {_mean(triples, 2)} trained with the stream."
-        for (network, bit), triples in sorted(pairs.items(), key=lambda pair: -pair[0][0].bit)
+        f"{_name(network)}, {checkpoint} checkpoint, mean of {counted(len(triples), 'seed')}: {_mean(triples, 0)} in "
+        f"floats; with a stream of {bit} bits {_mean(triples, 1)} of runs in floats, {_mean(triples, 2)} of runs that "
+        "simulate it."
+        for (network, checkpoint, bit), triples in sorted(pairs.items())
     ]
 
 

@@ -24,8 +24,9 @@ class SimulatedIntegers(pl.Callback):
     chooses it. These epochs are not compiled.
 
     Validation and test, from the first epoch on, run the network of integers itself, converted from the weights that
-    are validated or tested. So the best checkpoint is the best of what will be deployed. Logs ``stream/fraction``, the
-    fractional bits of that network. The numbers of runs with and without this callback are of different things.
+    are validated or tested. So the best checkpoint is the best in integers, perhaps of an epoch before the last ones.
+    Logs ``stream/fraction``, the fractional bits of that network. The numbers of runs with and without this callback
+    are of different things.
 
     Args:
         stream_bit: bits of the stream, 8 to 16.
