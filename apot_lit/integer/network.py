@@ -139,6 +139,11 @@ class IntegerNetwork:
     fraction: int
     logit_scale: float
 
+    def __repr__(self) -> str:
+        """What it is, in one line."""
+        facts = f"input_shape={self.input_shape}, stream_bit={self.stream_bit}, fraction={self.fraction}"
+        return f"IntegerNetwork({len(self.steps)} steps, {facts}, logit_scale={self.logit_scale:.4g})"
+
     @property
     def largest(self) -> int:
         """The largest value of the stream; the smallest is ``-largest - 1``."""

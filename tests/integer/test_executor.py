@@ -161,3 +161,8 @@ def test_values_do_not_depend_on_batch_autocast_or_memory_format():
     assert torch.equal(executor(images.contiguous(memory_format=torch.channels_last)), expected)
     with torch.autocast("cpu", torch.bfloat16):
         assert torch.equal(executor(images), expected)
+
+
+def test_a_network_says_what_it_is_in_one_line():
+    said = repr(network(0, 1, (7, 6), 12, 1, 33))
+    assert said == "IntegerNetwork(13 steps, input_shape=(1, 7, 6), stream_bit=12, fraction=4, logit_scale=1)"
