@@ -110,7 +110,7 @@ def test_export_predict_and_report_compose(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("choice", "bits"), [("quick", [2, 5, 8]), ("full", [2, 3, 4, 5, 6, 7, 8]), ("inference", [3, 5])]
+    ("choice", "bits"), [("quick", [2, 5, 8]), ("full", [2, 3, 4, 5, 6, 7, 8]), ("inference", [2, 4, 5])]
 )
 def test_benchmark_composes(tmp_path, choice, bits):
     config = composed("benchmark", tmp_path, f"benchmark={choice}", "device=cpu")
