@@ -19,10 +19,15 @@ FUNCTIONS = (
 HEAP = "__heap_base"
 
 _FLAGS = (
-    *("-std=c11", "-O3", "-mbulk-memory", "-nostdlib", "-s", "-Wl,--no-entry", "-Wl,-z,stack-size=65536"),
+    *("-std=c11", "-O3", "-I.", "-mbulk-memory", "-nostdlib", "-s", "-Wl,--no-entry", "-Wl,-z,stack-size=65536"),
     *(f"-Wl,--export={name}" for name in (*FUNCTIONS, HEAP)),
 )
 _SIMD = "-msimd128"
+_STRING_H = """/* What the runtime takes of the standard library; freestanding WebAssembly has none. */
+#include <stddef.h>
+#define memcpy __builtin_memcpy
+#define memset __builtin_memset
+"""
 
 
 @dataclass(frozen=True)
@@ -68,7 +73,7 @@ def build_modules(source: Mapping[str, str]) -> Modules:
             "format=web: needs a compiler to WebAssembly: ziglang (install apot-lit[web]), or clang with wasm-ld"
         )
     with tempfile.TemporaryDirectory() as scratch:
-        for name, text in source.items():
+        for name, text in (*source.items(), ("string.h", _STRING_H)):
             (Path(scratch) / name).write_text(text)
         files = [name for name in source if name.endswith(".c") and name != "main.c"]
         return Modules(*(_compile(Path(scratch), [*command, *_FLAGS, *extra, *files]) for extra in ((_SIMD,), ())))
