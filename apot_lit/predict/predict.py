@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from apot_lit.predict.digit import as_digit
-from apot_lit.predict.engine import Engine, open_engine
+from apot_lit.predict.open_network import Engine, open_engine
 from apot_lit.predict.pictures import read_pictures
 from apot_lit.predict.prediction import Prediction, softmax
 from apot_lit.predict.sheets import codes_figure, predictions_figure
