@@ -1,5 +1,6 @@
 """Finding result files, and sorting them into what may stand in one row."""
 
+import csv
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from apot_lit.runs.protocol import Difference, Row, protocol, recipe, row
 from apot_lit.runs.result import RESULT_FILE
 from apot_lit.runs.text import counted
 
+DIVERGED = "diverged.csv"
 _TESTED = ("train_accuracy", "test_accuracy")
 
 
@@ -85,10 +87,12 @@ class Collection:
     Attributes:
         groups: by recipe, the largest group of each first.
         left_out: path and reason of everything that is in no group.
+        diverged: what the file ``diverged.csv`` says of runs that ended without a result, by recipe and row.
     """
 
     groups: list[Group]
     left_out: list[tuple[str, str]]
+    diverged: dict[tuple[str, Row], str]
 
 
 def collect(directory: Path) -> Collection:
@@ -125,7 +129,22 @@ def collect(directory: Path) -> Collection:
     if not runs:
         found_else = f" ({len(left_out)} left out, first {': '.join(left_out[0])})" if left_out else ""
         raise UserError(f"results_dir={directory}: holds no result of a finished training{found_else}")
-    return Collection(_groups(runs.values()), left_out)
+    return Collection(_groups(runs.values()), left_out, _diverged(directory / DIVERGED))
+
+
+def _diverged(path: Path) -> dict[tuple[str, Row], str]:
+    """What became of runs whose loss was no number any more; a file with recipe, model, bit, scheme, seed and step."""
+    if not path.is_file():
+        return {}
+    found: dict[tuple[str, Row], list[str]] = defaultdict(list)
+    try:
+        with path.open(newline="") as file:
+            for line in csv.DictReader(file):
+                row = Row(line["model"], int(line["bit"]), line["scheme"])
+                found[line["recipe"], row].append(f"diverged at step {int(line['step'])} (seed {int(line['seed'])})")
+    except (ValueError, LookupError, TypeError, OSError, csv.Error) as error:
+        raise UserError(f"{path}: must have the columns recipe, model, bit, scheme, seed and step") from error
+    return {key: ", ".join(said) for key, said in found.items()}
 
 
 def _read(path: Path, name: Path) -> Run | None:

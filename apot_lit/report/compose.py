@@ -16,7 +16,9 @@ from apot_lit.report.documents import filled
 from apot_lit.report.hardware_front import front_picture
 from apot_lit.report.hardware_tables import hardware_sections
 from apot_lit.report.integer_tables import integer_tables
+from apot_lit.report.levels_compared import levels_compared
 from apot_lit.report.page import build_page
+from apot_lit.report.parts import parts_table
 from apot_lit.report.plots import all_pictures, feature
 from apot_lit.report.runs_csv import write_csv
 from apot_lit.report.sentences import (
@@ -101,7 +103,10 @@ def document_sections(collection: Collection, published: Published, results_dir:
         UserError: for a damaged file.
     """
     measured = {**benchmark_tables(results_dir), **integer_sections(results_dir)}
-    sections = {"results": markdown(collection, published), **measured}
+    sections = {"results": markdown(collection, published), **measured, "comparison": levels_compared(collection)}
+    parts = parts_table(collection)
+    if parts is not None:
+        sections["parts"] = parts
     summary = best_summary(collection)
     if summary is not None:
         sections["summary"] = summary

@@ -23,7 +23,7 @@ from apot_lit.report.interactive import (
     threshold_picture,
 )
 from apot_lit.report.plots import feature, name_of
-from apot_lit.report.tables import COMPARISON_NOTE, Published, Table, build_summary, build_tables
+from apot_lit.report.tables import COMPARISON_NOTE, Diverged, Published, Table, build_summary, build_tables
 from apot_lit.runs.protocol import SCHEME_NAMES
 from apot_lit.runs.provenance import commit
 from apot_lit.runs.result import RESULT_FILE
@@ -60,7 +60,7 @@ def build_page(
         sentences=answer_sentences(answer),
         answer=list(_drawn(_answer_pictures(answer))),
         note=COMPARISON_NOTE,
-        groups=[_section(group, published) for group in collection.groups],
+        groups=[_section(group, published, collection.diverged) for group in collection.groups],
         details=list(_drawn(_detail_pictures(featured))),
         pictures=[{"caption": caption, "data": _png(figure)} for _, caption, figure in pictures],
         run_headers=_RUN_HEADERS,
@@ -89,8 +89,8 @@ def _drawn(pictures: Iterator[tuple[str, Any]]) -> Iterator[dict[str, str]]:
             yield {"caption": caption, "html": as_html(figure)}
 
 
-def _section(group: Group, published: Published) -> dict[str, Any]:
-    tables: list[Table] = [*filter(None, [build_summary(group)]), *build_tables(group, published)]
+def _section(group: Group, published: Published, diverged: Diverged) -> dict[str, Any]:
+    tables: list[Table] = [*filter(None, [build_summary(group)]), *build_tables(group, published, diverged)]
     return {"name": group.name, "protocol": group.protocol, "tables": tables}
 
 

@@ -9,24 +9,36 @@ from apot_lit.runs.protocol import Row
 Key = tuple[str, int]
 """Network and seed."""
 
+Pairs = dict[Key, tuple[Run, Run]]
+"""Two runs by what they share."""
 
-def apot_and_uniform(group: Group, models: Iterable[str], bit: int) -> dict[Key, tuple[Run, Run]]:
-    """The runs of APoT and of uniform levels that share network, seed and bit width."""
+
+def apot_and(other: str, group: Group, models: Iterable[str], bit: int) -> Pairs:
+    """The runs of APoT and of levels of another scheme that share network, seed and bit width."""
     by_scheme = [
         {(model, run.seed): run for model in models for run in group.runs.get(Row(model, bit, scheme), [])}
-        for scheme in ("apot", "uniform")
+        for scheme in ("apot", other)
     ]
-    apot, uniform = by_scheme
-    return {key: (apot[key], uniform[key]) for key in sorted(apot.keys() & uniform.keys())}
+    apot, others = by_scheme
+    return {key: (apot[key], others[key]) for key in sorted(apot.keys() & others.keys())}
+
+
+def apot_and_uniform(group: Group, models: Iterable[str], bit: int) -> Pairs:
+    """The runs of APoT and of uniform levels that share network, seed and bit width."""
+    return apot_and("uniform", group, models, bit)
+
+
+def difference(pairs: Pairs) -> Comparison | None:
+    """First minus second, of the test accuracies, with its interval; None without a pair."""
+    return compare(
+        {key: first.outcome for key, (first, _) in pairs.items()},
+        {key: second.outcome for key, (_, second) in pairs.items()},
+    )
 
 
 def apot_minus_uniform(group: Group, models: Iterable[str], bit: int) -> Comparison | None:
     """The difference of their test accuracies with its interval, None without a pair."""
-    pairs = apot_and_uniform(group, models, bit)
-    return compare(
-        {key: apot.outcome for key, (apot, _) in pairs.items()},
-        {key: uniform.outcome for key, (_, uniform) in pairs.items()},
-    )
+    return difference(apot_and_uniform(group, models, bit))
 
 
 def described(comparison: Comparison | None, pairs: Iterable[tuple[Run, Run]], unit: str) -> str:

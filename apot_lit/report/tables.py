@@ -46,6 +46,7 @@ class Table:
 
 
 Published = Mapping[tuple[str, int, str], str]
+Diverged = Mapping[tuple[str, Row], str]
 
 
 def read_published(path: Path) -> dict[tuple[str, int, str], str]:
@@ -58,11 +59,11 @@ def read_published(path: Path) -> dict[tuple[str, int, str], str]:
         }
 
 
-def build_tables(group: Group, published: Published) -> list[Table]:
+def build_tables(group: Group, published: Published, diverged: Diverged) -> list[Table]:
     """Builds the tables of a protocol: full precision, APoT, uniform compared with APoT, and plain powers of two.
 
     The largest group of the recipes ``reference`` and ``best`` gets every row of the published tables, those not
-    run yet say so, and the published accuracies beside them; other groups have the rows they have.
+    run yet or without an end say so, and the published accuracies beside them; other groups have the rows they have.
     """
     complete = group.main and group.recipe in ("reference", "best")
     if not complete or any(key.startswith("model.") for key, _ in group.protocol):
@@ -74,7 +75,7 @@ def build_tables(group: Group, published: Published) -> list[Table]:
     tables = []
     for scheme, name in SCHEME_NAMES.items():
         shown = [row for row in rows if row.scheme == scheme]
-        lines = [_line(group, row) for row in shown]
+        lines = [_line(group, row, diverged.get((group.recipe, row), "not run yet")) for row in shown]
         headers = list(_HEADERS)
         printed = [published.get((row.model, row.bit, row.scheme), "-") for row in shown]
         if set(printed) - {"-"}:
@@ -96,10 +97,10 @@ def build_summary(group: Group) -> Table | None:
     The last line is the mean of APoT minus uniform over all networks and seeds that have both.
 
     Returns:
-        The table, None with fewer than two rows to show.
+        The table, None without both schemes.
     """
     shown = [row for row in group.runs if row.scheme in ("apot", "uniform")]
-    if len(shown) < 2:
+    if len({row.scheme for row in shown}) < 2:
         return None
     bits = sorted({row.bit for row in shown}, reverse=True)
     models = sorted({row.model for row in shown}, key=_model_order)
@@ -114,7 +115,7 @@ def build_summary(group: Group) -> Table | None:
 def markdown(collection: Collection, published: Published) -> str:
     """All tables as Markdown, summaries first, without an empty line at either end."""
     summaries = [table for group in collection.groups if (table := build_summary(group)) is not None]
-    details = [table for group in collection.groups for table in build_tables(group, published)]
+    details = [table for group in collection.groups for table in build_tables(group, published, collection.diverged)]
     parts = [COMPARISON_NOTE, *_titled(summaries)]
     parts += ["<details>\n<summary>Every row</summary>", *_titled(details), "</details>"]
     if collection.left_out:
@@ -128,11 +129,11 @@ def percent_spread(values: list[float]) -> str:
     return f"{result.mean:.2f}" if result.std is None else f"{result.mean:.2f} ± {result.std:.2f}"
 
 
-def _line(group: Group, row: Row) -> list[str]:
+def _line(group: Group, row: Row, without: str) -> list[str]:
     runs = group.runs.get(row, [])
     bits = "32 bit" if row.bit == FULL_PRECISION else f"{row.bit} bit"
     if not runs:
-        return [row.model, bits, "-", "not run yet", "0", "-"]
+        return [row.model, bits, "-", without, "0", "-"]
     return [
         row.model,
         bits,

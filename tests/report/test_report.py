@@ -11,6 +11,7 @@ import subprocess
 import numpy
 import pytest
 
+from apot_lit.errors import UserError
 from apot_lit.report.answer import answer_sentences, answering
 from apot_lit.report.collect import collect
 from apot_lit.report.statistics import Outcome, binomial_error, compare, mean_half_width, spread
@@ -116,6 +117,20 @@ def test_runs_on_unlike_machines_are_counted(results):
     (uniform,) = (row for row in rows(text, "reference: uniform") if row["Accuracy"] != "not run yet")
     assert (apot["Seeds"], uniform["Seeds"]) == ("3, on 2 machines", "3")
     assert uniform["Compared with APoT"].endswith("within noise, 1 on two machines")
+
+
+def test_rows_without_an_end_say_so(results):
+    diverged = results / "diverged.csv"
+    diverged.write_text("recipe,model,bit,scheme,seed,step\nreference,resnet50,2,apot,0,8\nbest,resnet50,2,apot,0,9\n")
+    (row,) = (
+        row
+        for row in rows(markdown(collect(results), {}) + "\n\n", "reference: APoT")
+        if row["Seeds"] == "0" and (row["Model"], row["Precision"]) == ("resnet50", "2 bit")
+    )
+    assert row["Accuracy"] == "diverged at step 8 (seed 0)"
+    diverged.write_text("recipe,model\nreference,resnet50\n")
+    with pytest.raises(UserError, match=r"diverged\.csv: must have the columns"):
+        collect(results)
 
 
 def test_the_answer_in_sentences(results):

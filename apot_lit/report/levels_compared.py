@@ -1,0 +1,143 @@
+"""The comparison of levels with many seeds, as docs/comparison.md designs it."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from apot_lit.report.collect import Collection, Group
+from apot_lit.report.pairs import Pairs, apot_and, difference, machines
+from apot_lit.report.statistics import Comparison, holm, spread
+from apot_lit.report.tables import Table
+from apot_lit.runs.protocol import SCHEME_NAMES, Row
+from apot_lit.runs.text import counted
+
+MODEL, RECIPE = "resnet10", "fast"
+SIGNIFICANT = 0.05
+
+Key = tuple[int, int, str]
+"""Width, bits, and the scheme that APoT is compared with."""
+
+
+@dataclass(frozen=True)
+class Family:
+    """Comparisons whose p-values are corrected together.
+
+    Attributes:
+        name: for a heading.
+        widths: of the networks.
+        bits: their bit widths.
+        seeds: how many runs every row has in the end.
+    """
+
+    name: str
+    widths: tuple[int, ...]
+    bits: tuple[int, ...]
+    seeds: int
+
+    def comparisons(self) -> list[Key]:
+        """All of them; at 2 bits the levels of PoT are those of APoT."""
+        return [
+            (width, bit, other)
+            for other in ("uniform", "pot")
+            for width in self.widths
+            for bit in self.bits
+            if (bit, other) != (2, "pot")
+        ]
+
+
+FAMILIES = (Family("wide", (16,), (5, 4, 3, 2), 20), Family("narrow", (8, 4), (4, 3, 2), 10))
+
+
+def levels_compared(collection: Collection) -> str:
+    """The means of every row, and the comparisons with their corrected p-values, for each family."""
+    groups = {width: _group(collection, width) for family in FAMILIES for width in family.widths}
+    parts = []
+    for family in FAMILIES:
+        means = Table("means", ["Width", "Bits", *SCHEME_NAMES.values()], list(_means(family, groups)))
+        parts += [f"**The {family.name} family**", means.markdown(), *_comparisons(family, groups)]
+    runs = [run for group in groups.values() if group is not None for row in group.runs.values() for run in row]
+    cpus = sorted({run.machine for run in runs if run.machine is not None})
+    return "\n\n".join([*parts, f"Trained on {'; '.join(cpus)}."])
+
+
+def _group(collection: Collection, width: int) -> Group | None:
+    main = next((group for group in collection.groups if group.recipe == RECIPE and group.main), None)
+    if main is None or width == 16:
+        return main
+    wanted = {*main.protocol, ("model.width", str(width))}
+    return next((group for group in collection.groups if {*group.protocol} == wanted), None)
+
+
+def _means(family: Family, groups: dict[int, Group | None]) -> Iterator[list[str]]:
+    for width in family.widths:
+        group = groups[width]
+        for bit in family.bits:
+            cells = []
+            for scheme in SCHEME_NAMES:
+                row = Row(MODEL, 32 if scheme == "float" else bit, scheme)
+                runs = group.runs.get(row, [])[: family.seeds] if group is not None else []
+                same = (bit, scheme) == (2, "pot")
+                cells.append("as APoT" if same else _mean([run.test_accuracy for run in runs], family.seeds))
+            yield [str(width), str(bit), *cells]
+
+
+def _mean(accuracies: list[float], wanted: int) -> str:
+    if not accuracies:
+        return "not run yet"
+    found = spread([100 * accuracy for accuracy in accuracies])
+    value = f"{found.mean:.3f}" if found.std is None else f"{found.mean:.3f} ± {found.std:.2f}"
+    return value if found.count == wanted else f"{value} ({found.count} of {wanted} seeds)"
+
+
+def _comparisons(family: Family, groups: dict[int, Group | None]) -> Iterator[str]:
+    pairs: dict[Key, Pairs] = {}
+    for width, bit, other in family.comparisons():
+        group = groups[width]
+        pairs[width, bit, other] = apot_and(other, group, [MODEL], bit) if group is not None else {}
+    found = {key: difference(both) for key, both in pairs.items()}
+    p_values = {key: one.p_value for key, one in found.items() if one is not None and one.p_value is not None}
+    corrected = holm(p_values, len(pairs))
+    rows = [
+        _line(key, pairs[key], one, corrected.get(key), family.seeds) for key, one in found.items() if one is not None
+    ]
+    headers = [
+        "Width",
+        "Bits",
+        "APoT minus",
+        "Seeds",
+        "Points",
+        "± by pairs",
+        "± by images",
+        "Visible",
+        "p",
+        "p (Holm)",
+    ]
+    if rows:
+        yield Table("comparisons", headers, rows).markdown()
+    yield _verdict(family, found, corrected)
+
+
+def _line(key: Key, pairs: Pairs, one: Comparison, corrected: float | None, wanted: int) -> list[str]:
+    width, bit, other = key
+    apart = sum(machines(both) > 1 for both in pairs.values())
+    seeds = str(len(pairs)) if len(pairs) == wanted else f"{len(pairs)} of {wanted}"
+    return [
+        *(str(width), str(bit), SCHEME_NAMES[other]),
+        f"{seeds}, {apart} on two machines" if apart else seeds,
+        f"{100 * one.difference:+z.3f}",
+        *("-" if value is None else f"{100 * value:.3f}" for value in (one.pair_half_width, one.image_half_width)),
+        "-" if one.visible is None else f"{100 * one.visible:.3f}",
+        *("-" if value is None else f"{value:.3f}" for value in (one.p_value, corrected)),
+    ]
+
+
+def _verdict(family: Family, found: dict[Key, Comparison | None], corrected: dict[Key, float]) -> str:
+    complete = [one for one in found.values() if one is not None and len(one.pairs) >= family.seeds]
+    said = []
+    for key, one in found.items():
+        if one is not None and corrected.get(key, 1.0) < SIGNIFICANT:
+            width, bit, other = key
+            verdict = "better" if one.difference > 0 else "worse"
+            said.append(f"at width {width} and {bit} bits APoT is {verdict} than {SCHEME_NAMES[other]}")
+    state = f"{len(complete)} of {counted(len(found), 'comparison')} have all their {family.seeds} seeds"
+    said = said or ["no difference has a corrected p-value below 0.05"]
+    return f"Of the {family.name} family {state}; {'; '.join(said)}."
