@@ -21,6 +21,7 @@ QUANT_ORDER = [
         "levels",
         "terms",
         "ranges",
+        "per_layer",
         "spec",
         "alpha",
         "cpu.convolution",
