@@ -8,7 +8,7 @@ from torch import nn
 from apot_lit.errors import user_values
 from apot_lit.models.input import PixelInput
 from apot_lit.models.resnet import ResNet
-from apot_lit.quant import QuantSpec, quantize_model
+from apot_lit.quant import Inputs, QuantSpec, quantize_model
 
 
 def build_network(config: Mapping[str, Any]) -> nn.Module:
@@ -28,4 +28,4 @@ def build_network(config: Mapping[str, Any]) -> nn.Module:
     with user_values("model"):
         network = ResNet(**config["model"], input=pixels)
     with user_values("quant"):
-        return quantize_model(network, spec)
+        return quantize_model(network, spec, inputs=Inputs())  # all come from ReLUs

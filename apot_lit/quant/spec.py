@@ -19,7 +19,7 @@ LAYER_OPTIONS: dict[str, Range] = {
     "power": POWERS,
     "additive": TRUTH,
     **dict.fromkeys(("weight_alpha", "act_alpha"), _ALPHAS),
-    "weight_norm": TRUTH,
+    **dict.fromkeys(("weight_norm", "signed"), TRUTH),
 }
 """What `QuantSpec.overrides` may say of a layer."""
 
@@ -44,8 +44,9 @@ class QuantSpec:
         weight_norm: normalise a layer's weights to mean 0 and standard deviation 1 before quantising.
         grad_scale: factor on the gradient of every clipping threshold; None for none.
         overrides: options of single layers, those of `LAYER_OPTIONS`, by patterns of names as `fnmatch` has them,
-            ``{"layer1.*": {"bit": 8}}``; a later pattern wins, and ``bit`` stands for `weight_bit` and `act_bit`. The
-            first and last layers, too, are quantised like the others in what a pattern gives them bits for.
+            ``{"layer1.*": {"bit": 8}}``; a later pattern wins, ``bit`` stands for `weight_bit` and `act_bit`, and
+            ``signed`` tells whether the layer's input is negative in places. The first and last layers, too, are
+            quantised like the others in what a pattern gives them bits for.
 
     Raises:
         ValueError: if a value is outside what is allowed; one line that begins with the name of the attribute.
@@ -115,14 +116,15 @@ class QuantSpec:
 
     def of_layer(self, name: str) -> "QuantSpec":
         """The description of one layer, its options in place of those of the network."""
-        return replace(self, **self.options_of_layer(name), overrides={})
+        own = {key: value for key, value in self.options_of_layer(name).items() if key != "signed"}
+        return replace(self, **own, overrides={})
 
     def weight_levels(self) -> LevelSet | None:
         """Levels of the weights' magnitudes (one bit is the sign); None where weights stay float."""
         bit = self.bit if self.weight_bit is None else self.weight_bit
         return None if bit == FULL_PRECISION else level_set(self.scheme, bit - 1)
 
-    def act_levels(self) -> LevelSet | None:
-        """Levels of the activations, which are unsigned; None where activations stay float."""
+    def act_levels(self, signed: bool = False) -> LevelSet | None:
+        """Levels of the activations' magnitudes (one bit is the sign if signed); None where activations stay float."""
         bit = self.bit if self.act_bit is None else self.act_bit
-        return None if bit == FULL_PRECISION else level_set(self.scheme, bit)
+        return None if bit == FULL_PRECISION else level_set(self.scheme, bit - signed)
