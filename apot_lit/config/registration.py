@@ -46,6 +46,8 @@ def register() -> None:
         node = OmegaConf.structured(schema)
         if "trainer" in node:
             OmegaConf.set_struct(node.trainer, False)  # takes any option of Lightning's Trainer, which checks them
+        if "quant" in node and "overrides" in node.quant:
+            OmegaConf.set_struct(node.quant.overrides, False)  # takes any pattern of layers' names
         store.store(name=f"{name}_schema", node=node)
     for group, schemas in (("optimizer", OPTIMIZER_SCHEMAS), ("scheduler", SCHEDULER_SCHEMAS)):
         for schema in schemas:

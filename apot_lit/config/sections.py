@@ -1,5 +1,6 @@
 """Typed schemas of the sections of a run's configuration, with every default and range; plain dataclasses."""
 
+from collections.abc import Mapping
 from dataclasses import MISSING as REQUIRED
 from dataclasses import dataclass, field, fields, make_dataclass
 from typing import Any
@@ -20,10 +21,13 @@ _SHARE = Number(0, 1, below=True)
 
 def _mutable_twin(name: str, options: Any) -> Any:
     """The same fields, defaults and ranges: OmegaConf makes nodes of frozen dataclasses read-only."""
-    twins = []
+    twins: list[Any] = []
     for one in fields(options):
-        default = MISSING if one.default is REQUIRED else one.default
-        twins.append((one.name, one.type, field(default=default, metadata=one.metadata)))
+        if isinstance(one.default, Mapping):
+            twins.append((one.name, dict[str, Any], field(default_factory=dict, metadata=one.metadata)))
+        else:
+            default = MISSING if one.default is REQUIRED else one.default
+            twins.append((one.name, one.type, field(default=default, metadata=one.metadata)))
     return make_dataclass(name, twins)
 
 

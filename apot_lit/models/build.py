@@ -8,7 +8,7 @@ from torch import nn
 from apot_lit.errors import user_values
 from apot_lit.models.input import PixelInput
 from apot_lit.models.resnet import ResNet
-from apot_lit.quant import QuantSpec, quantize_model
+from apot_lit.quant import Inputs, QuantSpec, quantize_model
 
 
 def build_network(config: Mapping[str, Any]) -> nn.Module:
@@ -19,7 +19,7 @@ def build_network(config: Mapping[str, Any]) -> nn.Module:
             ``mean`` and ``std`` are those of `PixelInput`).
 
     Raises:
-        UserError: for a value outside what is allowed.
+        UserError: for a value outside what is allowed, and a pattern of ``quant.overrides`` that matches no layer.
     """
     with user_values("data"):
         pixels = PixelInput(config["data"]["mean"], config["data"]["std"])
@@ -27,4 +27,5 @@ def build_network(config: Mapping[str, Any]) -> nn.Module:
         spec = QuantSpec(**config["quant"])
     with user_values("model"):
         network = ResNet(**config["model"], input=pixels)
-    return quantize_model(network, spec)
+    with user_values("quant"):
+        return quantize_model(network, spec, inputs=Inputs())  # all come from ReLUs

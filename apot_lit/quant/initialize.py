@@ -53,7 +53,7 @@ def _before_quantizer() -> Callable[[Any, tuple[Tensor, ...]], None]:
         nonlocal busy
         if not busy:  # choosing calls the quantiser, and this hook, again
             busy = True
-            _set_best_alpha(quantizer, inputs[0], inputs[0].clamp(min=0))
+            _set_best_alpha(quantizer, inputs[0], inputs[0] if quantizer.signed else inputs[0].clamp(min=0))
             busy = False
 
     return hook

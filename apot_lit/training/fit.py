@@ -77,8 +77,9 @@ def _train(
     clock, history = WallClock(), History(output_dir / METRICS_FILE)
     parts = {"callbacks": [clock, history, *usable], "logger": list(loggers), "default_root_dir": output_dir}
     trainer = build_trainer(config["trainer"], **parts)
+    quant = {**config["quant"], "overrides": str(config["quant"]["overrides"])}  # patterns are no names for a logger
     for logger in loggers:
-        logger.log_hyperparams(config)
+        logger.log_hyperparams({**config, "quant": quant})
     if trainer.is_global_zero:
         print(opening(config, classifier, datamodule.split_sizes, hardware(trainer.strategy.root_device)), flush=True)
     _fit(trainer, classifier, datamodule, config["ckpt_path"])
