@@ -21,11 +21,12 @@ def main(config: dict[str, Any]) -> float | None:
             run_sweep(config, cli.task_overrides())
         return None
     from apot_lit.training.fit import train  # late: Lightning takes seconds to import
+    from apot_lit.training.loggers import build_loggers
     from apot_lit.training.resume import resumed
 
     if config["ckpt_path"] is not None:
         config = resumed(config, cli.default_config(), cli.task_overrides())
-    result = train(config, build_all(config["callbacks"], "callbacks"), build_all(config["logger"], "logger"))
+    result = train(config, build_all(config["callbacks"], "callbacks"), build_loggers(config["logger"]))
     accuracy: float | None = result.get("val_accuracy")
     return accuracy
 

@@ -15,10 +15,10 @@ from apot_lit.evaluation.arithmetic import (
     network_of_integers,
     operations_text,
 )
-from apot_lit.evaluation.confusion import confusion_figure
 from apot_lit.evaluation.cost import cost_table, measure_cost
 from apot_lit.integer.folding import fold_batch_norms
 from apot_lit.quant import clipping_thresholds
+from apot_lit.runs.confusion import confusion_figure
 from apot_lit.runs.provenance import commit, hardware, versions
 from apot_lit.runs.result import write_json
 from apot_lit.runs.text import percent, text_table

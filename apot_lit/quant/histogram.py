@@ -1,15 +1,35 @@
 """How the weights of a layer lie among its levels."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from apot_lit.quant.convert import quant_layers
 from apot_lit.quant.normalize import normalize_weight
-from apot_lit.quant.quantizers import WeightQuantizer
+from apot_lit.quant.quantizers import MaxWeightQuantizer, WeightQuantizer
 
 _BINS, _RANGE = 60, 1.5
+
+
+@torch.no_grad()
+def weights_before_and_after(model: nn.Module) -> Iterator[tuple[str, Tensor, Tensor]]:
+    """Yields the weights of every quantised layer before and after quantisation, in the same unit.
+
+    Args:
+        model: a quantised network.
+
+    Yields:
+        Name of the layer, the weights (normalised where the layer normalises them), and what they are rounded to.
+        Layers whose weights stay float are left out.
+    """
+    for name, layer in quant_layers(model):
+        quantizer = layer.weight_quantizer
+        if isinstance(quantizer, WeightQuantizer | MaxWeightQuantizer):
+            weight = layer.weight.detach()
+            normalized = isinstance(quantizer, WeightQuantizer) and quantizer.normalize
+            yield name, normalize_weight(weight) if normalized else weight, quantizer(weight).fake_quantized()
 
 
 @torch.no_grad()

@@ -13,11 +13,11 @@ from matplotlib import pyplot
 from matplotlib.figure import Figure
 
 from apot_lit.data.embedded import load_idx_pair
-from apot_lit.evaluation.confusion import confusion_figure
 from apot_lit.quant.levels import Scheme, level_set
 from apot_lit.report.collect import Collection, Group, Run
 from apot_lit.report.statistics import mean_half_width
 from apot_lit.report.weight_picture import weight_way
+from apot_lit.runs.confusion import confusion_figure
 from apot_lit.runs.protocol import SCHEME_NAMES, Row
 
 _COLOURS: dict[Scheme, str] = {"apot": "tab:blue", "uniform": "tab:orange", "pot": "tab:green"}

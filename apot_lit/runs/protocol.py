@@ -36,7 +36,8 @@ _OWN_CALLBACKS_ONCE = "apot_lit.callbacks."  # where results and checkpoints of 
 _LAST_CHECKPOINT = f"{OWN_CALLBACKS}LastCheckpoint"
 _NEUTRAL_CALLBACKS = (
     *(_CHECKPOINT, "pytorch_lightning.callbacks.LearningRateMonitor"),
-    *(f"{OWN_CALLBACKS}{name}" for name in ("ClippingThresholds", "FiniteLoss", "LastCheckpoint", "TrainingProgress")),
+    *(f"{OWN_CALLBACKS}{name}" for name in ("ClippingThresholds", "FiniteLoss", "LastCheckpoint")),
+    *(f"{OWN_CALLBACKS}{name}" for name in ("Snapshots", "TrainingProgress")),
 )
 # The usual choice of the checkpoint that is tested, and options that do not take part in it.
 _CHOICE = {"monitor": "val/acc", "mode": "max"}

@@ -131,9 +131,9 @@ class QuantClassifier(pl.LightningModule):
         """Gives all processes the first one's batch-norm statistics, which are those that checkpoints get."""
         share_from_first(self.network.buffers())
 
-    def validation_step(self, batch: Batch, batch_index: int) -> None:
-        """Adds a batch to the metrics."""
-        self._evaluate(batch, self.val_loss, self.val_accuracy)
+    def validation_step(self, batch: Batch, batch_index: int) -> Tensor:
+        """Adds a batch to the metrics; returns its logits, for callbacks."""
+        return self._evaluate(batch, self.val_loss, self.val_accuracy)
 
     def on_validation_epoch_end(self) -> None:
         """Logs loss and accuracy on the validation split."""

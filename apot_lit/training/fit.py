@@ -21,6 +21,7 @@ from apot_lit.runs.result import METRICS_FILE, RESULT_FILE, result_table, write_
 from apot_lit.training.callbacks import History, LastCheckpoint, WallClock
 from apot_lit.training.classifier import QuantClassifier
 from apot_lit.training.distillation import load_distillation
+from apot_lit.training.loggers import closing, log_options
 from apot_lit.training.opening import opening
 from apot_lit.training.resume import how_to_go_on
 from apot_lit.training.start import load_start
@@ -55,7 +56,7 @@ def train(config: dict[str, Any], callbacks: Sequence[pl.Callback], loggers: Seq
     taken = f"{output_dir}: another run is writing there; give this one a directory of its own with hydra.run.dir=..."
     with exclusive(output_dir, LOCK_FILE, taken):
         _refuse_second_run(output_dir, config["ckpt_path"])
-        with recording(output_dir / LOG_FILE, config):
+        with recording(output_dir / LOG_FILE, config), closing(loggers):
             return _train(config, callbacks, loggers, output_dir)
 
 
@@ -77,9 +78,8 @@ def _train(
     clock, history = WallClock(), History(output_dir / METRICS_FILE)
     parts = {"callbacks": [clock, history, *usable], "logger": list(loggers), "default_root_dir": output_dir}
     trainer = build_trainer(config["trainer"], **parts)
-    quant = {**config["quant"], "overrides": str(config["quant"]["overrides"])}  # patterns are no names for a logger
     for logger in loggers:
-        logger.log_hyperparams({**config, "quant": quant})
+        log_options(logger, config)
     if trainer.is_global_zero:
         print(opening(config, classifier, datamodule.split_sizes, hardware(trainer.strategy.root_device)), flush=True)
     _fit(trainer, classifier, datamodule, config["ckpt_path"])

@@ -9,6 +9,7 @@ from apot_lit.training.callbacks.last_checkpoint import LastCheckpoint
 from apot_lit.training.callbacks.moving_average import MovingAverage
 from apot_lit.training.callbacks.operation_times import OperationTimes
 from apot_lit.training.callbacks.progress import TrainingProgress
+from apot_lit.training.callbacks.snapshots import Snapshots
 from apot_lit.training.callbacks.thresholds import ClippingThresholds
 from apot_lit.training.callbacks.wall_clock import WallClock
 
@@ -22,6 +23,7 @@ __all__ = [
     "OperationTimes",
     "ReestimatedBatchNorm",
     "SimulatedIntegers",
+    "Snapshots",
     "TrainingProgress",
     "WallClock",
 ]
