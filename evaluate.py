@@ -14,9 +14,10 @@ from apot_lit.runs.log import recording
 def main(config: dict[str, Any]) -> float | None:
     """Evaluates and returns the accuracy."""
     from apot_lit.evaluation.evaluate import evaluate  # late: Lightning takes seconds to import
+    from apot_lit.runtime.exported import open_exported
 
     with recording(Path(config["paths"]["output_dir"]) / "evaluate.log", config):
-        accuracy: float | None = evaluate(config).get("accuracy")
+        accuracy: float | None = evaluate(config, open_exported).get("accuracy")
     return accuracy
 
 

@@ -95,11 +95,14 @@ class StreamConfig:
 class EvaluateConfig:
     """Configuration of evaluate.py."""
 
-    ckpt_path: str = option(MISSING, None, "the checkpoint")
+    ckpt_path: str = option(MISSING, None, "the checkpoint, packed file, directory of C source or ONNX file")
     model: ModelConfig | None = None
     quant: ReferenceQuantConfig = field(default_factory=ReferenceQuantConfig)
     split: str = option("test", OneOf(("train", "val", "test")), "train, val or test")
-    arithmetic: str = option("float", OneOf(("float", "integer")), "float, or integers to the end")
+    arithmetic: str | None = option(
+        None, or_null(OneOf(("float", "integer"))), "float, or integers to the end; null: float with torch, else integer"
+    )
+    engine: str = option("torch", OneOf(("torch", "c", "onnx")), "what computes: torch, c or onnx")
     export: StreamConfig = field(default_factory=StreamConfig)
     batch_size: int = option(1000, BATCH_SIZE, "images per batch")
     data_dir: str = option(MISSING, None, "directory of MNIST's files")

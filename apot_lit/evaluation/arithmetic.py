@@ -8,6 +8,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from apot_lit.data.sample import training_sample
+from apot_lit.evaluation.engines import Engine, EngineClassifier
 from apot_lit.graph.steps import Add, Step
 from apot_lit.integer.calibration import CALIBRATION_IMAGES
 from apot_lit.integer.conversion import STREAM_BIT, to_integers
@@ -25,33 +26,38 @@ class IntegerClassifier(nn.Module):
     Args:
         network: the integers.
         floats: the network that they come from.
+        engine: runs the integers; None for the reference executor.
 
     Attributes:
         differing: images of which the two predict different classes, so far.
-        saturated: by name of the value, how often it left the stream, so far.
+        saturated: by name of the value, how often it left the stream, so far; None with an engine, which doesn't tell.
 
     Shape:
         uint8 pixels ``[N, C, H, W]`` to logits ``[N, classes]``: float64, which holds the integers in their order.
     """
 
-    def __init__(self, network: IntegerNetwork, floats: nn.Module) -> None:
+    def __init__(self, network: IntegerNetwork, floats: nn.Module, engine: Engine | None = None) -> None:
         super().__init__()
         self.integers = network
         self.floats = floats
         self.differing = 0
-        self.saturated: Counter[str] = Counter()
+        self.saturated: Counter[str] | None = Counter() if engine is None else None
+        self._engine = None if engine is None else EngineClassifier(engine)
         self._executor: Executor | None = None
 
     def forward(self, images: Tensor) -> Tensor:
         """Returns the logits of the integers, times what 1 in them stands for."""
-        if self._executor is None or self._executor.device != images.device:
-            self._executor = Executor(self.integers, images.device, self._watch)
-        logits = self._executor(images).double() * self.integers.logit_scale
+        logits: Tensor = self._execute(images) if self._engine is None else self._engine(images)
         self.differing += int((self.floats(images).argmax(1) != logits.argmax(1)).sum())
         return logits
 
+    def _execute(self, images: Tensor) -> Tensor:
+        if self._executor is None or self._executor.device != images.device:
+            self._executor = Executor(self.integers, images.device, self._watch)
+        return self._executor(images).double() * self.integers.logit_scale
+
     def _watch(self, step: Step, value: Tensor) -> None:
-        if isinstance(step, Rescale | Add):
+        if self.saturated is not None and isinstance(step, Rescale | Add):
             within = value.clamp(-self.integers.largest - 1, self.integers.largest)
             self.saturated[step.output] += int((value != within).sum())
 
@@ -80,13 +86,13 @@ def integer_facts(classifier: IntegerClassifier, total: Callable[[int], int]) ->
         classifier: after the evaluation.
         total: adds up a count over processes.
     """
-    network = classifier.integers
+    network, saturated = classifier.integers, classifier.saturated
     return {
         "stream_bit": network.stream_bit,
         "fraction": network.fraction,
         "logit_scale": network.logit_scale,
         "differing_predictions": total(classifier.differing),
-        "saturated": {name: total(count) for name, count in classifier.saturated.items()},
+        "saturated": None if saturated is None else {name: total(count) for name, count in saturated.items()},
         "widths": [asdict(width) for width in bit_widths(network)],
         **operations_facts(network),
     }
@@ -102,8 +108,11 @@ def integer_text(facts: dict[str, Any], images: int) -> str:
     """The same for the terminal."""
     rows = [["-" if cell is None else str(cell) for cell in width.values()] for width in facts["widths"]]
     headers = [name.replace("_", " ") for name in Width.__dataclass_fields__]
-    most = {name: count for name, count in facts["saturated"].items() if count}
-    saturated = ", ".join(f"{name} {count:,}" for name, count in most.items()) or "none"
+    if facts["saturated"] is None:
+        saturated = "only engine=torch counts them"
+    else:
+        most = {name: count for name, count in facts["saturated"].items() if count}
+        saturated = ", ".join(f"{name} {count:,}" for name, count in most.items()) or "none"
     return (
         f"integers: stream of {facts['stream_bit']} bits, {facts['fraction']} of them fractional; another prediction "
         f"than in floats for {facts['differing_predictions']:,} of {counted(images, 'image')}\n"

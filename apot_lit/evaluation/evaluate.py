@@ -1,13 +1,15 @@
-"""Evaluation of a checkpoint, or of a network just trained, on one split."""
+"""Evaluation of a checkpoint, or of an export, on one split."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytorch_lightning as pl
 import torch
 
 from apot_lit.data.mnist import build_datamodule
+from apot_lit.errors import UserError
 from apot_lit.evaluation.arithmetic import (
     IntegerClassifier,
     integer_facts,
@@ -16,29 +18,32 @@ from apot_lit.evaluation.arithmetic import (
     operations_text,
 )
 from apot_lit.evaluation.cost import cost_table, measure_cost
+from apot_lit.evaluation.engines import INTEGER, TORCH, Engine, EngineClassifier, OpenEngine, arithmetic_of, export_path
 from apot_lit.integer.folding import fold_batch_norms
 from apot_lit.quant import clipping_thresholds
 from apot_lit.runs.confusion import confusion_figure
 from apot_lit.runs.provenance import commit, hardware, versions
 from apot_lit.runs.result import write_json
-from apot_lit.runs.text import percent, text_table
+from apot_lit.runs.text import counted, percent, text_table
 from apot_lit.stored.trained import read_any_trained
-from apot_lit.training.classifier import QuantClassifier
+from apot_lit.training.classifier import NUM_CLASSES, QuantClassifier
 from apot_lit.training.testing import evaluate_split
 from apot_lit.training.trainer import build_trainer, prepare
 
-INTEGER = "integer"
 EVALUATION_FILE = "evaluation.json"
 CONFUSION_PICTURE = "confusion.png"
+_IMAGE = (1, 1, 28, 28)
 
 
-def evaluate(config: dict[str, Any]) -> dict[str, Any]:
-    """Evaluates a checkpoint, with model and data rebuilt from what it carries.
+def evaluate(config: Mapping[str, Any], open_engine: OpenEngine) -> dict[str, Any]:
+    """Evaluates a checkpoint, with model and data rebuilt from what it carries, or an export.
 
-    Writes ``evaluation.json`` and a picture of the confusion matrix to the output directory.
+    Writes ``evaluation.json`` and a picture of the confusion matrix to the output directory. An export holds neither
+    the network in floats nor its training, and nothing is said of these.
 
     Args:
         config: plain, resolved configuration with the keys of `apot_lit.config.schemas.EvaluateConfig`.
+        open_engine: opens every engine but torch.
 
     Returns:
         The content of ``evaluation.json``.
@@ -46,48 +51,63 @@ def evaluate(config: dict[str, Any]) -> dict[str, Any]:
     Raises:
         UserError: for a checkpoint that cannot be evaluated, a split that has no images.
     """
+    arithmetic, export = arithmetic_of(config), export_path(config)
+    if export is not None:
+        return _evaluate_export(config, open_engine(export, config["engine"], config["trainer"]["threads"]))
     checkpoint = read_any_trained(config["ckpt_path"], config["model"], config["quant"], config["data_dir"])
     places = {key: config[key] for key in ("data_dir", "download")}
-    data = {**checkpoint.config["data"], **places, "eval_batch_size": config["batch_size"]}
-    trained = {**checkpoint.config, "data": data}
+    trained = {**checkpoint.config, "data": {**checkpoint.config["data"], **_data(config)}}
     datamodule = build_datamodule(trained)
-    integers = None
-    if config["arithmetic"] == INTEGER:
-        network = fold_batch_norms(network_of_integers(checkpoint, places, config["export"]["stream_bit"]))
-        integers = IntegerClassifier(network, checkpoint.network)
+    integers, engine = None, None
+    if arithmetic == INTEGER:
+        network = network_of_integers(checkpoint, places, config["export"]["stream_bit"])
+        if config["engine"] != TORCH:
+            engine = open_engine(network, config["engine"], config["trainer"]["threads"])
+        integers = IntegerClassifier(fold_batch_norms(network), checkpoint.network, engine)
     classifier = QuantClassifier(trained, network=checkpoint.network)
-    cost = measure_cost(classifier.network, (1, 1, 28, 28))  # early: nothing is compiled yet
+    cost = measure_cost(classifier.network, _IMAGE)  # early: nothing is compiled yet
     prepare(classifier, config["trainer"])
     thresholds = clipping_thresholds(classifier.network)
     if integers is not None:
         classifier.network = integers
-    trainer = build_trainer(config["trainer"], logger=False, enable_progress_bar=False, enable_checkpointing=False)
+    trainer = _trainer(config)
     scores = evaluate_split(trainer, classifier, datamodule, config["split"])
     facts = None if integers is None else integer_facts(integers, _summed(trainer))
     if not trainer.is_global_zero:
         return {}
     evaluation = {
-        "ckpt_path": config["ckpt_path"],
-        "split": config["split"],
-        **scores,
-        "arithmetic": config["arithmetic"],
+        **_opening(config, scores, engine),
         **({} if facts is None else {"integer": facts}),
         "clipping_thresholds": thresholds,
         "cost": cost.to_dict(),
         "config": trained,
-        "versions": versions(),
-        "commit": commit(),
-        "hardware": hardware(trainer.strategy.root_device),
     }
-    output_dir = Path(config["paths"]["output_dir"])
-    write_json(output_dir / EVALUATION_FILE, evaluation, config["paths"]["root_dir"])
-    confusion_figure(scores["confusion"]).savefig(output_dir / CONFUSION_PICTURE, dpi=150)
-    _print_evaluation(evaluation)
-    if facts is not None:
-        print(integer_text(facts, evaluation["images"]), operations_text(network), sep="\n\n", end="\n\n")
-    print(cost_table(cost), end="\n\n")
-    print("written:", output_dir / EVALUATION_FILE, output_dir / CONFUSION_PICTURE, sep="\n  ")
-    return evaluation
+    texts = [_thresholds_text(thresholds)] if thresholds else []
+    if integers is not None and facts is not None:
+        texts += [integer_text(facts, scores["images"]), operations_text(integers.integers)]
+    return _written(config, trainer, evaluation, [*texts, cost_table(cost)])
+
+
+def _evaluate_export(config: Mapping[str, Any], engine: Engine) -> dict[str, Any]:
+    classes = engine(np.zeros(_IMAGE, np.uint8)).shape[1]
+    if classes != NUM_CLASSES:
+        raise UserError(f"ckpt_path={config['ckpt_path']}: has {classes} classes; digits have {NUM_CLASSES}")
+    data = {"seed": 0, "data": _data(config)}
+    classifier = QuantClassifier(data, network=EngineClassifier(engine))
+    prepare(classifier, config["trainer"])
+    trainer = _trainer(config)
+    scores = evaluate_split(trainer, classifier, build_datamodule(data), config["split"])
+    if not trainer.is_global_zero:
+        return {}
+    return _written(config, trainer, _opening(config, scores, engine), [])
+
+
+def _data(config: Mapping[str, Any]) -> dict[str, Any]:
+    return {**{key: config[key] for key in ("data_dir", "download")}, "eval_batch_size": config["batch_size"]}
+
+
+def _trainer(config: Mapping[str, Any]) -> pl.Trainer:
+    return build_trainer(config["trainer"], logger=False, enable_progress_bar=False, enable_checkpointing=False)
 
 
 def _summed(trainer: pl.Trainer) -> Callable[[int], int]:
@@ -95,17 +115,50 @@ def _summed(trainer: pl.Trainer) -> Callable[[int], int]:
     return lambda count: int(trainer.strategy.reduce(torch.tensor(float(count)), reduce_op="sum"))
 
 
-def _print_evaluation(evaluation: dict[str, Any]) -> None:
+def _opening(config: Mapping[str, Any], scores: Mapping[str, Any], engine: Engine | None) -> dict[str, Any]:
+    """What is said of every evaluation; how long an engine took is that of the first process alone."""
+    more = {} if engine is None else {"computes": engine.computes, "seconds": engine.seconds}
+    return {
+        "ckpt_path": config["ckpt_path"],
+        "split": config["split"],
+        **scores,
+        "arithmetic": arithmetic_of(config),
+        "engine": {"name": config["engine"], **more},
+    }
+
+
+def _written(
+    config: Mapping[str, Any], trainer: pl.Trainer, evaluation: dict[str, Any], texts: list[str]
+) -> dict[str, Any]:
+    """Writes and prints an evaluation; `texts` are printed behind its scores."""
+    machine = hardware(trainer.strategy.root_device)
+    evaluation |= {"versions": versions(), "commit": commit(), "hardware": machine}
+    output_dir = Path(config["paths"]["output_dir"])
+    write_json(output_dir / EVALUATION_FILE, evaluation, config["paths"]["root_dir"])
+    confusion_figure(evaluation["confusion"]).savefig(output_dir / CONFUSION_PICTURE, dpi=150)
+    print(_scores_text(evaluation), *texts, sep="\n\n", end="\n\n")
+    print("written:", output_dir / EVALUATION_FILE, output_dir / CONFUSION_PICTURE, sep="\n  ")
+    return evaluation
+
+
+def _scores_text(evaluation: Mapping[str, Any]) -> str:
     right = sum(row[label] for label, row in enumerate(evaluation["confusion"]))
-    print(
+    images, engine = evaluation["images"], evaluation["engine"]
+    lines = [
         f"{evaluation['split']} accuracy {percent(evaluation['accuracy'])} "
-        f"({right} of {evaluation['images']} images), loss {evaluation['loss']:.4f}\n"
-    )
-    classes = [[label, percent(value)] for label, value in enumerate(evaluation["class_accuracy"])]
-    print(text_table(classes, ["class", "accuracy"]), end="\n\n")
-    thresholds = [
-        [layer, *(f"{kinds[kind]:.4f}" if kind in kinds else "-" for kind in ("weight", "act"))]
-        for layer, kinds in evaluation["clipping_thresholds"].items()
+        f"({right} of {images} images), loss {evaluation['loss']:.4f}"
     ]
-    if thresholds:
-        print(text_table(thresholds, ["layer", "alpha weight", "alpha act"]), end="\n\n")
+    if engine["name"] != TORCH:
+        lines.append(
+            f"engine {engine['name']} ({engine['computes']}): {counted(images, 'image')} in {engine['seconds']:.2f} s"
+        )
+    classes = [[label, percent(value)] for label, value in enumerate(evaluation["class_accuracy"])]
+    return "\n".join([*lines, "", text_table(classes, ["class", "accuracy"])])
+
+
+def _thresholds_text(thresholds: Mapping[str, Mapping[str, float]]) -> str:
+    rows = [
+        [layer, *(f"{kinds[kind]:.4f}" if kind in kinds else "-" for kind in ("weight", "act"))]
+        for layer, kinds in thresholds.items()
+    ]
+    return text_table(rows, ["layer", "alpha weight", "alpha act"])

@@ -34,6 +34,7 @@ class CLibrary:
         images: a good number of images to be computed side by side.
         arena_bytes: working memory of one image.
         logit_type: of the logits.
+        logit_scale: what 1 in the logits stands for.
 
     Raises:
         UserError: if files are missing or damaged, or there is no compiler, or it fails.
@@ -56,6 +57,7 @@ class CLibrary:
         channels, height, width, self.classes, logit_bits, self.arena_bytes, self.images = sizes
         self.input_shape = channels, height, width
         self.logit_type = np.dtype(f"int{logit_bits}")
+        self.logit_scale = float(self.functions.apot_logit_scale().decode())
 
     def session(self, images: int) -> "CSession":
         """Memory for calls with some images side by side."""
@@ -138,7 +140,8 @@ def _declared(library: ctypes.CDLL) -> ctypes.CDLL:
     library.apot_codes.argtypes = [pointer, pointer, pointer, size, pointer]
     library.apot_weights.argtypes = [ctypes.c_uint32, pointer]
     library.apot_layer_count.restype = ctypes.c_uint32
-    library.apot_layer_name.restype = library.apot_kernels_name.restype = ctypes.c_char_p
+    for function in (library.apot_layer_name, library.apot_kernels_name, library.apot_logit_scale):
+        function.restype = ctypes.c_char_p
     library.apot_layer_name.argtypes = [ctypes.c_int, ctypes.c_uint32]
     library.apot_layer_size.argtypes = [ctypes.c_int, ctypes.c_uint32, ctypes.c_uint32]
     library.apot_layer_size.restype = ctypes.c_int32

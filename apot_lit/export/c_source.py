@@ -38,7 +38,8 @@ _HEADER = """/* {title} */
 #define APOT_STREAM_BITS {stream_bits}  /* of fixed point, {fraction} of them behind the point */
 #define APOT_ARENA_BYTES {arena} /* working memory of one image */
 #define APOT_IMAGES {images}       /* a good number of images to be computed side by side */
-/* 1 in the logits stands for {logit_scale!r}. Constants take about {constants} bytes. */
+#define APOT_LOGIT_SCALE "{logit_scale!r}" /* what 1 in the logits stands for */
+/* Constants take about {constants} bytes. */
 
 #include "apot_runtime.h"
 

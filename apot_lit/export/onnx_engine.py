@@ -57,6 +57,18 @@ class OnnxEngine:
         self._blank = np.zeros([1, *(size.dim_value for size in shape[1:])], np.uint8)
         self._is_integer = model.graph.output[0].type.tensor_type.elem_type == TensorProto.INT64
 
+    @property
+    def logit_scale(self) -> float:
+        """What 1 in the logits stands for.
+
+        Raises:
+            UserError: if the file does not say so, as that of a network in full precision does not.
+        """
+        try:
+            return float(self.metadata["logit_scale"])
+        except (KeyError, ValueError) as error:
+            raise UserError(f"{self._path}: does not say what its logits stand for (logit_scale)") from error
+
     def weights(self) -> Mapping[str, Array]:
         """See `Engine`: as the convolutions read them; those of a network in full precision are floats."""
         found = self._watching.run(self._weights, {INPUT: self._blank})

@@ -58,7 +58,4 @@ def open_engine(config: Mapping[str, Any]) -> Opened:
         packed = PackedEngine(path)
         return Opened(packed, packed.executor.network.logit_scale)
     onnx = OnnxEngine(path)
-    try:
-        return Opened(onnx, float(onnx.metadata["logit_scale"]))
-    except (KeyError, ValueError) as error:
-        raise UserError(f"ckpt_path={path}: does not say what its logits stand for (logit_scale)") from error
+    return Opened(onnx, onnx.logit_scale)

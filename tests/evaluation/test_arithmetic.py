@@ -59,7 +59,7 @@ def test_evaluation_in_floats_says_nothing_of_integers(run_script, checkpoints, 
     ("bit", "argument", "said"),
     [
         (32, "arithmetic=integer", "layer conv1: has float weights; integers need weights of 2 to 8 bits"),
-        (4, "arithmetic=exact", "arithmetic=exact: must be float or integer"),
+        (4, "arithmetic=exact", "arithmetic=exact: must be null or float or integer"),
         (4, "export.stream_bit=17", "export.stream_bit=17: must be null or an integer from 8 to 16"),
     ],
 )

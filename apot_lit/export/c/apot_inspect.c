@@ -75,6 +75,8 @@ void apot_sizes(uint32_t sizes[7]) {
     for (int n = 0; n < 7; n++) sizes[n] = found[n];
 }
 
+const char *apot_logit_scale(void) { return APOT_LOGIT_SCALE; }
+
 uint32_t apot_layer_count(int of_weights) { return of_weights ? apot_weight_layer_count : apot_code_layer_count; }
 
 static const apot_layer *layer_of(int of_weights, uint32_t layer) {

@@ -23,9 +23,10 @@ int apot_weights(uint32_t layer, int8_t *weights);
  * Returns as apot_classify_batch. */
 int apot_codes(const uint8_t *pixels, apot_logit *logits, void *arena, size_t arena_bytes, uint8_t *codes);
 
-/* For callers in other languages: channels, height, width, classes, APOT_LOGIT_BITS, APOT_ARENA_BYTES and APOT_IMAGES; and
- * the fields of a layer. */
+/* For callers in other languages: channels, height, width, classes, APOT_LOGIT_BITS, APOT_ARENA_BYTES and APOT_IMAGES;
+ * APOT_LOGIT_SCALE; and the fields of a layer. */
 void apot_sizes(uint32_t sizes[7]);
+const char *apot_logit_scale(void);
 uint32_t apot_layer_count(int of_weights);
 const char *apot_layer_name(int of_weights, uint32_t layer);
 int32_t apot_layer_size(int of_weights, uint32_t layer, uint32_t dimension);
