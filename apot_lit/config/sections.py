@@ -39,7 +39,7 @@ class ModelConfig:
     stem: str = option(
         "reference",
         OneOf(("reference", "small", "strided")),
-        "reference: 7x7, stride 2, max-pool; small: 3x3; strided: 5x5, stride 2",
+        "7x7, stride 2, and max-pool; 3x3; or 5x5, stride 2",
     )
     width: int = option(16, WIDTH, "channels of the first stage")
     residual_gamma: float | None = option(None, or_null(Number(0, 1)), "initial weight of each block's last batch norm")
