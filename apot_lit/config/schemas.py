@@ -137,7 +137,9 @@ class ExportConfig:
 
     ckpt_path: str = option(MISSING, None, "the checkpoint")
     format: str = option(
-        MISSING, OneOf(("onnx", "packed", "c", "web", "verify")), "onnx, packed, c, web, or verify one"
+        MISSING,
+        OneOf(("onnx", "packed", "c", "microcontroller", "web", "verify")),
+        "onnx, packed, c, microcontroller, web, or verify one",
     )
     output: str | None = option(None, None, "file or directory; null: in the output directory")
     overwrite: bool = option(False, TRUTH, "replace an earlier export")

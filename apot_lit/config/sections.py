@@ -40,7 +40,11 @@ class ModelConfig:
     """Options of `apot_lit.models.ResNet`."""
 
     name: str = option(MISSING, NETWORKS, "the network, as model=... chooses it")
-    stem: str = option("reference", OneOf(("reference", "small")), "reference: 7x7, stride 2, max-pool; small: 3x3")
+    stem: str = option(
+        "reference",
+        OneOf(("reference", "small", "strided")),
+        "7x7, stride 2, and max-pool; 3x3; or 5x5, stride 2",
+    )
     width: int = option(16, WIDTH, "channels of the first stage")
     residual_gamma: float | None = option(None, or_null(Number(0, 1)), "initial weight of each block's last batch norm")
 

@@ -1,7 +1,7 @@
 """A network of integers as C source: its data, and the runtime that computes it."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
 
@@ -92,16 +92,21 @@ def checksums(content: Mapping[str, bytes]) -> str:
     return "".join(f"{hashlib.sha256(data).hexdigest()}  {name}\n" for name, data in content.items())
 
 
-def check_sums(directory: Path) -> None:
+def check_sums(directory: Path, names: Sequence[str] = C_FILES, kind: str = "c") -> None:
     """Compares the files of an export with their checksums.
+
+    Args:
+        directory: of the export.
+        names: of its files, the last of which holds the checksums.
+        kind: format of the export, for messages.
 
     Raises:
         UserError: naming a file that is missing, or that is not what was written.
     """
     try:
-        content = {name: (directory / name).read_bytes() for name in C_FILES}
+        content = {name: (directory / name).read_bytes() for name in names}
     except OSError as error:
-        raise UserError(f"{directory}: is no export of format=c: {error.strerror}: {error.filename}") from error
+        raise UserError(f"{directory}: is no export of format={kind}: {error.strerror}: {error.filename}") from error
     found = content.pop(SUMS).split(b"\n")
     lines = checksums(content).encode().split(b"\n")
     if found != lines:

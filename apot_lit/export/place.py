@@ -7,6 +7,7 @@ from pathlib import Path
 
 from apot_lit.errors import UserError
 from apot_lit.export.c_source import C_FILES
+from apot_lit.export.micro_source import MICRO_FILES
 from apot_lit.runs.files import partial_of
 
 # What the file that tells an export apart begins with, and within how many bytes.
@@ -15,7 +16,10 @@ _MARKERS = {
     "packed": (b'"format":"apot_lit.packed"', 1 << 20),
     "web": (b'<meta name="generator" content="apot_lit.web">', 1 << 12),
     "c": (b"#ifndef APOT_NETWORK_H", 1 << 12),
+    "microcontroller": (b"#ifndef APOT_MICRO_NETWORK_H", 1 << 12),
 }
+# The files of those that are directories.
+_FILES = {"c": C_FILES, "microcontroller": MICRO_FILES}
 
 
 def refuse_occupied(kind: str, output: Path, overwrite: bool) -> None:
@@ -24,8 +28,8 @@ def refuse_occupied(kind: str, output: Path, overwrite: bool) -> None:
     What a killed export moved away is put back first.
 
     Args:
-        kind: format of the new export: onnx, packed, web or c.
-        output: file or, for c, directory; it may be missing.
+        kind: format of the new export: onnx, packed, web, c or microcontroller.
+        output: file or, for c and microcontroller, directory; it may be missing.
         overwrite: whether an earlier export may be replaced.
 
     Raises:
@@ -38,7 +42,7 @@ def refuse_occupied(kind: str, output: Path, overwrite: bool) -> None:
         return
     if not overwrite:
         raise UserError(f"output={output}: exists already; give another one, or overwrite=true")
-    if place.is_dir() != (kind == "c"):
+    if place.is_dir() != (kind in _FILES):
         there, name = ("a directory", "a file") if place.is_dir() else ("a file", "a directory")
         raise UserError(f"output={output}: is {there}; name {name}")
     if place.is_dir():
@@ -93,10 +97,11 @@ def _replaced(output: Path) -> Path:
 def _refuse_foreign(directory: Path, whole: bool) -> None:
     """Refuses a directory of anything but files of an export, all of them if `whole`."""
     found = {path.name for path in directory.iterdir() if path.is_file() and not path.is_symlink()}
-    foreign = sorted({path.name for path in directory.iterdir()} - (found & set(C_FILES)))
+    known = max(_FILES.values(), key=lambda names: len(found & set(names)))
+    foreign = sorted({path.name for path in directory.iterdir()} - (found & set(known)))
     if foreign:
         raise UserError(f"output={directory}: holds {foreign[0]}, which no export wrote; give another one")
-    if whole and (missing := sorted(set(C_FILES) - found)):
+    if whole and (missing := sorted(set(known) - found)):
         raise UserError(f"output={directory}: no export wrote what is there, it has no {missing[0]}; give another one")
 
 

@@ -58,7 +58,9 @@ class Verification:
         )
 
 
-def verify(network: IntegerNetwork, engine: Engine, images: Tensor) -> Verification:
+def verify(
+    network: IntegerNetwork, engine: Engine, images: Tensor, stored: IntegerNetwork | None = None
+) -> Verification:
     """Compares an exported network with the reference executor; nothing may differ.
 
     Weights are compared first, since some may never be used: a 3x3 kernel on a 1x1 image reads its centre alone. In
@@ -68,11 +70,12 @@ def verify(network: IntegerNetwork, engine: Engine, images: Tensor) -> Verificat
         network: what was exported.
         engine: runs the export.
         images: uint8 ``[N, C, H, W]``.
+        stored: the network whose weights the export holds, if they are not all of them.
 
     Raises:
         UserError: naming the first difference.
     """
-    weights = _compare_weights(network, engine.weights())
+    weights = _compare_weights(network if stored is None else stored, engine.weights())
     executor, codes = Executor(network), 0
     for batch in images.split(_BATCH):
         expected, expected_codes = executor.codes(batch)

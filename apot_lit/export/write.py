@@ -11,11 +11,13 @@ from apot_lit.data.embedded import load_idx_pair
 from apot_lit.errors import UserError
 from apot_lit.evaluation.arithmetic import network_of_integers, operations_facts, operations_text
 from apot_lit.evaluation.cost import cost_table, measure_cost
+from apot_lit.export.micro_source import MICRO_SOURCE
 from apot_lit.export.place import placing, refuse_occupied
 from apot_lit.export.verify import Engine, verify
 from apot_lit.integer.executor import Executor
 from apot_lit.integer.folding import fold_batch_norms
 from apot_lit.integer.network import IntegerNetwork
+from apot_lit.integer.trimming import trim_taps
 from apot_lit.runs.protocol import SCHEME_NAMES, row
 from apot_lit.runs.provenance import commit, versions
 from apot_lit.runs.result import write_json
@@ -24,7 +26,14 @@ from apot_lit.stored.needs import require_packages
 from apot_lit.stored.packed import require_same, save_packed
 from apot_lit.stored.trained import read_any_trained
 
-FORMATS = {"onnx": "network.onnx", "packed": "network.safetensors", "web": "network.html", "c": "c"}
+MICROCONTROLLER = "microcontroller"
+FORMATS = {
+    "onnx": "network.onnx",
+    "packed": "network.safetensors",
+    "web": "network.html",
+    "c": "c",
+    MICROCONTROLLER: MICROCONTROLLER,
+}
 VERIFY = "verify"
 EXPORT_FILE = "export.json"
 _BATCH = 500
@@ -60,14 +69,14 @@ def export(config: Mapping[str, Any]) -> dict[str, Any]:
     images, labels = load_idx_pair(Path(config["data_dir"]), "test", config["download"])
     arithmetic = _compare_arithmetic(network, integers, images, labels)
     if written:
-        verification = verify(integers, _engine(kind, output), images)
+        verification = verify(integers, _engine(kind, output), images, _stored(kind, integers))
         if kind == "packed":
             require_same(output, network, integers, trained.config)
     else:
         with placing(output) as scratch:
             facts = {**_facts(trained.config), **arithmetic}
             _write(kind, scratch, network, integers, facts, trained.config, (images, labels))
-            verification = verify(integers, _engine(kind, scratch), images)
+            verification = verify(integers, _engine(kind, scratch), images, _stored(kind, integers))
     cost = measure_cost(network, (1, *integers.input_shape))
     result = {
         "ckpt_path": config["ckpt_path"],
@@ -116,9 +125,20 @@ def _write(
         title = f"{facts['network']}, {SCHEME_NAMES[facts['scheme']]}, {facts['bit']} bits"
         write_web(fold_batch_norms(integers), title, *test_set, path)
     else:
-        from apot_lit.export.c_source import write_c
+        title = ", ".join(f"{name} {value}" for name, value in facts.items())
+        if kind == MICROCONTROLLER:
+            from apot_lit.export.micro_source import write_micro
 
-        write_c(fold_batch_norms(integers), ", ".join(f"{name} {value}" for name, value in facts.items()), path)
+            write_micro(integers, title, path)
+        else:
+            from apot_lit.export.c_source import write_c
+
+            write_c(fold_batch_norms(integers), title, path)
+
+
+def _stored(kind: str, integers: IntegerNetwork) -> IntegerNetwork:
+    """The network whose weights an export holds."""
+    return trim_taps(integers) if kind == MICROCONTROLLER else integers
 
 
 def _engine(kind: str, output: Path) -> Engine:
@@ -134,6 +154,10 @@ def _engine(kind: str, output: Path) -> Engine:
         from apot_lit.export.web_engine import WebEngine
 
         return WebEngine(output)
+    if kind == MICROCONTROLLER:
+        from apot_lit.export.micro_engine import MicroEngine
+
+        return MicroEngine(output)
     from apot_lit.export.c_engine import CEngine
 
     return CEngine(output)
@@ -141,8 +165,8 @@ def _engine(kind: str, output: Path) -> Engine:
 
 def _kind_of(output: Path) -> str:
     if output.is_dir():
-        return "c"
-    kinds = {Path(name).suffix: kind for kind, name in FORMATS.items() if kind != "c"}
+        return MICROCONTROLLER if (output / MICRO_SOURCE).exists() else "c"
+    kinds = {Path(name).suffix: kind for kind, name in FORMATS.items() if Path(name).suffix}
     if output.suffix not in kinds:
         raise UserError(f"output={output}: must be a directory, or end in {' or '.join(kinds)}")
     return kinds[output.suffix]

@@ -10,7 +10,7 @@ from torchvision.models import resnet
 
 from apot_lit.quant.ranges import Integer, Number, OneOf, Range, check, or_null
 
-Stem = Literal["reference", "small"]
+Stem = Literal["reference", "small", "strided"]
 
 
 class BasicBlock(resnet.BasicBlock):
@@ -84,7 +84,7 @@ class ResNet(nn.Module):
     Args:
         name: a key of `ARCHITECTURES`.
         stem: ``"reference"``: 7x7 convolution of stride 2 and 3x3 max-pool of stride 2; ``"small"``: 3x3
-            convolution of stride 1, no pool.
+            convolution of stride 1, no pool; ``"strided"``: 5x5 convolution of stride 2, no pool.
         width: channels of the stem and the first stage, from 1 to 512.
         num_classes: number of logits.
         residual_gamma: initial weight of the last batch norm of each block, from 0 to 1; None: 1 in basic blocks, 0.1
@@ -128,7 +128,8 @@ class ResNet(nn.Module):
             self.conv1 = nn.Conv2d(1, width, 7, stride=2, padding=3, bias=False)
             self.maxpool: nn.Module = nn.MaxPool2d(3, stride=2, padding=1)
         else:
-            self.conv1 = nn.Conv2d(1, width, 3, stride=1, padding=1, bias=False)
+            kernel, stride = (3, 1) if stem == "small" else (5, 2)
+            self.conv1 = nn.Conv2d(1, width, kernel, stride=stride, padding=kernel // 2, bias=False)
             self.maxpool = nn.Identity()
         self.bn1 = nn.BatchNorm2d(width)
         self.relu = nn.ReLU(inplace=True)

@@ -4,14 +4,14 @@ from importlib.util import find_spec
 
 from apot_lit.errors import UserError
 
-_PACKAGES = {"onnx": ("onnx", "onnxruntime"), "packed": ("safetensors",), "web": ("wasmtime",), "c": ()}
+_PACKAGES = {"onnx": ("onnx", "onnxruntime"), "packed": ("safetensors",), "web": ("wasmtime",), "c": (), "microcontroller": ()}
 
 
 def require_packages(kind: str, what: str) -> None:
     """Checks that a format's packages are installed.
 
     Args:
-        kind: the format: onnx, packed, web or c.
+        kind: the format: onnx, packed, web, c or microcontroller.
         what: the option that asks for it, for the message.
 
     Raises:

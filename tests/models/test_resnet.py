@@ -60,7 +60,14 @@ def test_parameters_with_thresholds_at_five_bits(name, parameters):
     assert count(quantize_model(ResNet(name), QuantSpec(bit=5))) == parameters
 
 
-@pytest.mark.parametrize(("options", "sizes"), [({}, (14, 7, 7, 4, 2, 1)), ({"stem": "small"}, (28, 28, 28, 14, 7, 4))])
+@pytest.mark.parametrize(
+    ("options", "sizes"),
+    [
+        ({}, (14, 7, 7, 4, 2, 1)),
+        ({"stem": "small"}, (28, 28, 28, 14, 7, 4)),
+        ({"stem": "strided"}, (14, 14, 14, 7, 4, 2)),
+    ],
+)
 @pytest.mark.parametrize("name", ["resnet14", "resnet50"])
 def test_shapes_after_every_stage(name, options, sizes):
     model = ResNet(name, width=4, **options).eval()
@@ -77,6 +84,7 @@ def test_shapes_after_every_stage(name, options, sizes):
 
 def test_options():
     assert count(ResNet("resnet10", stem="small")) == count(ResNet("resnet10")) - (49 - 9) * 16
+    assert count(ResNet("resnet10", stem="strided")) == count(ResNet("resnet10")) - (49 - 25) * 16
     assert count(ResNet("resnet18", width=5)) == expected_count(*DEPTHS["resnet18"], width=5)
     assert ResNet("resnet10", width=1, num_classes=3)(torch.zeros(2, 1, 28, 28)).shape == (2, 3)
     assert ResNet("resnet10", width=2).eval()(torch.zeros(1, 1, 40, 33)).shape == (1, 10)
@@ -155,7 +163,7 @@ def test_blocks_start_with_their_residual_times_gamma(name, chosen, gamma):
     [
         ({"name": "resnet20"}, f"name=resnet20: must be one of {', '.join(DEPTHS)}"),
         ({"name": ""}, f"name=: must be one of {', '.join(DEPTHS)}"),
-        ({"name": "resnet10", "stem": "large"}, "stem=large: must be reference or small"),
+        ({"name": "resnet10", "stem": "large"}, "stem=large: must be one of reference, small, strided"),
         ({"name": "resnet10", "width": 0}, "width=0: must be an integer from 1 to 512"),
         ({"name": "resnet10", "residual_gamma": 1.1}, "residual_gamma=1.1: must be null or a number from 0 to 1"),
     ],
