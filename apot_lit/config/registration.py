@@ -22,6 +22,8 @@ from apot_lit.config.schemas import (
     TrainConfig,
 )
 from apot_lit.config.sections import OPTIMIZER_SCHEMAS, SCHEDULER_SCHEMAS
+from apot_lit.data.known import usual_directory
+from apot_lit.data.options import DataOptions
 from apot_lit.errors import UserError, unknown_key
 from apot_lit.quant.ranges import as_written, check, ranges_of
 
@@ -54,6 +56,8 @@ def register() -> None:
             store.store(group=group, name=f"{schema.name}_schema", node=schema)
     OmegaConf.register_new_resolver("run_dir", _run_dir, use_cache=True, replace=True)
     OmegaConf.register_new_resolver("job_dir", job_dir, replace=True)
+    OmegaConf.register_new_resolver("sweep_name", _sweep_name, replace=True)
+    OmegaConf.register_new_resolver("usual_directory", usual_directory, replace=True)
 
 
 def plain(config: DictConfig) -> dict[str, Any]:
@@ -113,6 +117,11 @@ def _run_dir(ckpt_path: str | None, parent: str) -> str:
         if (run / ".hydra").is_dir():
             return str(run)
     return str(Path(parent) / datetime.now().strftime("%Y-%m-%d_%H-%M-%S"))
+
+
+def _sweep_name(recipe: str, data: str) -> str:
+    """The name of a sweep's directory: one of its own for each recipe and data set."""
+    return recipe if data == DataOptions.name else f"{recipe}_{data}"
 
 
 def job_dir(number: int, overrides: Sequence[str]) -> str:

@@ -9,9 +9,10 @@ import torch
 from torch import Tensor
 
 from apot_lit.data.augment import Augmentation
-from apot_lit.data.embedded import has_embedded_files, load_idx_pair
+from apot_lit.data.embedded import has_files, load_idx_pair
+from apot_lit.data.known import OfficialSet
 from apot_lit.data.loader import BatchLoader
-from apot_lit.data.options import SEED, SET_SIZES, DataOptions, OfficialSet
+from apot_lit.data.options import SEED, SET_SIZES, DataOptions
 from apot_lit.data.split import split_by_class
 from apot_lit.errors import UserError, user_values
 
@@ -93,9 +94,9 @@ class MNISTDataModule(pl.LightningDataModule):
         Raises:
             UserError: If the download fails, or only some of the embedded files are there.
         """
-        if not has_embedded_files(self.data_dir):
+        if not has_files(self.data_dir, self.options.source):
             for name in SET_SIZES:
-                load_idx_pair(self.data_dir, name, self.options.download)
+                load_idx_pair(self.data_dir, name, self.options.download, self.options.source)
 
     def setup(self, stage: str | None = None) -> None:
         """Loads the sets that the stage needs and moves them to the training device.
@@ -178,7 +179,7 @@ class MNISTDataModule(pl.LightningDataModule):
         """Returns an official set on the training device, with the indices of its splits in place."""
         device = torch.device("cpu") if self.trainer is None else self.trainer.strategy.root_device
         if name not in self._sets or self._sets[name][0].device != device:
-            images, labels = load_idx_pair(self.data_dir, name, self.options.download)
+            images, labels = load_idx_pair(self.data_dir, name, self.options.download, self.options.source)
             if name == "train":
                 train, val = split_by_class(
                     labels.numpy(), self.split_sizes["val"], self.split_sizes["train"], self.options.split_seed

@@ -1,11 +1,10 @@
 """The options of the data: every default of the section ``data`` stands here."""
 
+import re
 from dataclasses import dataclass
-from typing import Literal
 
-from apot_lit.quant.ranges import TRUTH, Integer, Number, check_options, option, or_null, required
-
-OfficialSet = Literal["train", "test"]
+from apot_lit.data.known import KNOWN, OfficialSet
+from apot_lit.quant.ranges import TRUTH, Integer, Number, OneOf, check_options, option, or_null, required
 
 SET_SIZES: dict[OfficialSet, int] = {"train": 60_000, "test": 10_000}
 """Number of images in each official set."""
@@ -15,11 +14,24 @@ BATCH_SIZE = Integer(1, SET_SIZES["train"])
 
 
 @dataclass(frozen=True)
+class Name:
+    """Names that a directory may have."""
+
+    def __contains__(self, value: object) -> bool:
+        return isinstance(value, str) and re.fullmatch(r"[A-Za-z0-9_.+-]{1,60}", value) is not None
+
+    def __str__(self) -> str:
+        return "a name of at most 60 letters, digits and _ . + -"
+
+
+@dataclass(frozen=True)
 class DataOptions:
     """Which images are trained on, and how.
 
     Attributes:
-        data_dir: Directory of the embedded files (or else of a download by torchvision).
+        data_dir: Directory of the data set's files (or else of a download by torchvision).
+        name: What the data set is called in results; those of two names never stand in one row of a table.
+        source: How its files are read: one of `KNOWN`.
         download: Whether to download the files to `data_dir` where it has none.
         batch_size: Training images per batch and process, from 2 (batch normalisation cannot train on one) to 60,000.
         eval_batch_size: Images per batch and process in validation, test and `eval_loader`, from 1 to 60,000.
@@ -40,7 +52,9 @@ class DataOptions:
         ValueError: If a value is out of its range; one line that begins with the name of the attribute.
     """
 
-    data_dir: str = required("directory of MNIST's files")
+    data_dir: str = required("directory of the data set's files")
+    name: str = option("mnist", Name(), "what the data set is called in results")
+    source: str = option("mnist", OneOf(tuple(KNOWN)), "how its files are read")
     download: bool = option(False, TRUTH, "whether to download them there if they are missing")
     batch_size: int = option(128, Integer(2, SET_SIZES["train"]), "training images per step and process")
     eval_batch_size: int = option(1000, BATCH_SIZE, "images per batch in validation and test")

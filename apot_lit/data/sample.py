@@ -23,7 +23,7 @@ def training_sample(data: Mapping[str, Any], count: int) -> Tensor:
         UserError: if the files are missing or damaged.
     """
     options = DataOptions(**data)
-    images, labels = load_idx_pair(Path(options.data_dir), "train", options.download)
+    images, labels = load_idx_pair(Path(options.data_dir), "train", options.download, options.source)
     size = options.available_images if options.train_images is None else options.train_images
     train, _ = split_by_class(labels.numpy(), options.val_split, size, options.split_seed)
     return images[torch.from_numpy(train[:count])]

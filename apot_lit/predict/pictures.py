@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from apot_lit.data.embedded import parse_idx
+from apot_lit.data.idx import parse_idx
 from apot_lit.errors import UserError
 
 Pixels = npt.NDArray[np.uint8]

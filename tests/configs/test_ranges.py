@@ -56,7 +56,7 @@ TAKEN_BY = {
     "act_bits hardware:quant.bit export.stream_bit": "null",
     "layer": f"{TEXT} null",
     "download overwrite inference compile trainer.num_sanity_val_steps": INTEGERS,
-    "paths.root_dir paths.output_dir data.data_dir data_dir recipe results_dir published sweep.name": TEXT,
+    "paths.root_dir paths.output_dir data.data_dir data.name data_dir recipe results_dir published sweep.name": TEXT,
     "evaluate:ckpt_path export:ckpt_path predict:ckpt_path predict:images": TEXT,
     "ckpt_path init_from distill_from output sweep.job": f"{TEXT} null",
     "seed data.split_seed": "0 10^9",

@@ -13,7 +13,8 @@ import torch
 import torchvision
 
 from apot_lit.data import embedded
-from apot_lit.data.embedded import has_embedded_files, load_idx_pair, parse_idx
+from apot_lit.data.embedded import has_files, load_idx_pair
+from apot_lit.data.idx import parse_idx
 from apot_lit.data.mnist import build_datamodule
 from apot_lit.errors import UserError
 
@@ -207,7 +208,7 @@ def torchvisions(monkeypatch: pytest.MonkeyPatch) -> type[FakeMNIST]:
 
 
 def test_a_download_that_was_asked_for(tmp_path: Path, torchvisions: type[FakeMNIST]) -> None:
-    assert not has_embedded_files(tmp_path)
+    assert not has_files(tmp_path)
     images, labels = load_idx_pair(tmp_path, "test", download=True)
     assert images.shape == (10_000, 1, 28, 28)
     assert labels.sum() == 10_000
