@@ -55,7 +55,6 @@ class SweepConfig:
     powers: list[int] = option(MISSING, ListOf(POWERS, distinct=True), "1: APoT, 0: uniform")
     seeds: list[int] = option(MISSING, ListOf(SEED, distinct=True), "seeds to train with")
     jobs: int = option(1, Integer(1, 256), "trainings side by side")
-    job: str | None = option(None, None, "set by the sweep for each job")
 
 
 @dataclass
