@@ -18,6 +18,7 @@ from omegaconf.errors import OmegaConfBaseException
 from apot_lit.cli import explain, goes_on
 from apot_lit.config.registration import plain
 from apot_lit.errors import EXIT_USER_ERROR, UserError, tell
+from apot_lit.runs.text import counted
 
 _BASIC = "hydra._internal.core_plugins.basic_"
 _SWEPT = {
@@ -81,7 +82,7 @@ class Jobs(Callback):
         if jobs:
             self._watch = Watch(jobs, shows_running=not config.hydra.launcher._target_.startswith(_BASIC))
             done = len(self._watch.done)
-            print(f"{len(jobs)} jobs, {done} of them done already; below {root}", flush=True)
+            print(f"{counted(len(jobs), 'job')}, {done} of them done already; below {root}", flush=True)
             self._watch.start()
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:

@@ -65,7 +65,7 @@ def test_the_choices_are_all_of_conf():
         *(f"{script}.yaml" for script in SCRIPTS),
         *(f"hydra/{script}.yaml" for script in SCRIPTS),
         *("paths/default.yaml", "benchmark/quick.yaml", "benchmark/full.yaml", "benchmark/inference.yaml"),
-        *("hardware/quick.yaml", "hardware/full.yaml"),
+        *("hardware/quick.yaml", "hardware/full.yaml", "hydra/launcher/slurm.yaml"),
     }
 
 
