@@ -1,5 +1,6 @@
 """Hydra's callbacks: a directory for every run, and what is said before, during and after a multirun."""
 
+import os
 import signal
 from copy import deepcopy
 from itertools import count
@@ -15,11 +16,12 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
-from apot_lit.cli import explain, goes_on
+from apot_lit.cli import explain, goes_on, is_first_process
 from apot_lit.config.registration import plain
 from apot_lit.errors import EXIT_USER_ERROR, UserError, tell
 from apot_lit.runs.text import counted
 
+_NUMBERS_OF_PROCESSES = ("WORLD_SIZE", "SLURM_STEP_NUM_TASKS")
 _BASIC = "hydra._internal.core_plugins.basic_"
 _SWEPT = {
     "model": "models",
@@ -39,6 +41,10 @@ class OwnDirectory(Callback):
         given = any(override.startswith("hydra.run.dir=") for override in config.hydra.overrides.hydra)
         if given or config.get("ckpt_path") is not None:
             return
+        if any(int(os.environ.get(number, "1")) > 1 for number in _NUMBERS_OF_PROCESSES):
+            if is_first_process():
+                tell("hydra.run.dir: a value is needed where torchrun or srun starts several processes for one run")
+            raise SystemExit(EXIT_USER_ERROR)
         wanted = directory = Path(config.hydra.run.dir)
         wanted.parent.mkdir(parents=True, exist_ok=True)
         for number in count(2):
