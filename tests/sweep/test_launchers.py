@@ -53,12 +53,12 @@ def test_jobs_end_and_are_skipped_resumed_and_refused(launcher, tmp_path):
     foreign = tmp_path / "sweep/width-16_bit-2"
     shutil.copytree(results[8].parent, foreign)
     before = [(path, path.read_bytes()) for path in (results[8], foreign / "result.json")]
-    swept = ("model.width=4,8,16", "quant.bit=2")
-    done = start(tmp_path, *command[: -len(SWEPT)], *swept, code=2)
-    assert "3 jobs, 2 of them done already" in done.stdout
-    line = done.stderr.strip().splitlines()[-1]
-    assert line.startswith("error: 1 of 3 jobs failed: width-16_bit-2;")
-    assert f"{foreign}/result.json: comes from other options (model.width)" in line
+    done = start(tmp_path, *command[: -len(SWEPT)], "model.width=4,8,16", "quant.bit=2,9", code=2)
+    assert "6 jobs, 2 of them done already" in done.stdout
+    failed = "width-4_bit-9, width-8_bit-9, width-16_bit-2, width-16_bit-9"
+    assert f"error: 4 of 6 jobs failed: {failed};" in done.stderr
+    reason = f"{foreign}/result.json: comes from other options (model.width); "
+    assert (foreign / "error.txt").read_text().startswith(reason)
     assert [(path, path.read_bytes()) for path, _ in before] == before
     again = json.loads(results[4].read_text())
     assert again["config"]["ckpt_path"].endswith("width-4_bit-2/checkpoints/last.ckpt")
