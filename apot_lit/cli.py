@@ -1,20 +1,18 @@
-"""What the scripts share: one clear line for a mistake of the user, exit codes, the table after a multirun."""
+"""What the scripts share: one clear line for a mistake of the user, and exit codes."""
 
 import functools
-import json
 import os
 import sys
-from collections.abc import Callable
-from itertools import count
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext, redirect_stdout
 from pathlib import Path
 from typing import Any
 
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException, MissingConfigException
-from hydra.experimental.callback import Callback
 from hydra.types import RunMode
-from omegaconf import DictConfig, open_dict
+from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import (
     ConfigAttributeError,
     ConfigKeyError,
@@ -24,41 +22,50 @@ from omegaconf.errors import (
 )
 
 from apot_lit.config.help import help_text
+from apot_lit.config.launchers import with_launcher
+from apot_lit.config.overrides import override
 from apot_lit.config.registration import plain, register
-from apot_lit.errors import Interrupted, UserError, unknown_key
+from apot_lit.errors import EXIT_INTERRUPTED, EXIT_USER_ERROR, Interrupted, UserError, tell, unknown_key
+from apot_lit.sweep.failure import leave_failure
 
-EXIT_USER_ERROR = 2
-EXIT_INTERRUPTED = 130
 _OPTIONAL_SECTIONS = ("sweep", "model")  # null until something is chosen for them
 
-_failed_jobs: list[str] = []
+_LAUNCHERS = ("joblib", "submitit", "ray")
+
+_failed: list[str] = []
+_started = False
 
 
 def job(function: Callable[[dict[str, Any]], Any]) -> Callable[[DictConfig], Any]:
     """Wraps the function of a script for `hydra.main`: it gets a plain configuration, and may raise UserError.
 
-    A mistake in one job of a multirun does not keep the others from running. Of the processes of distributed training,
-    which all meet the same mistake, the first one tells of it.
+    A mistake in one job of a multirun does not keep the others from running: it is left in the job's directory, and
+    told at the end. What a job prints that has a process of its own is in its log only. Of the processes of distributed
+    training, which all meet the same mistake, the first one tells of it.
     """
 
     @functools.wraps(function)
     def run_job(config: DictConfig) -> Any:
-        try:
-            settings = plain(config)
-            if "trainer" in settings:
-                _refuse_distributed_multirun(settings["trainer"])
-            if "torch" not in sys.modules and _is_first_process():
-                print("loading torch ...", flush=True)  # it takes seconds
-            return function(settings)
-        except (UserError, OmegaConfBaseException) as error:
-            # Another process must not fail: Lightning would then kill the first one, perhaps before it has told.
-            if _is_first_process():
-                _print_error(explain(error))
-                _failed_jobs.append(explain(error))
-        except Interrupted as interruption:
-            if _is_first_process():
-                _print_error(str(interruption))
-            raise SystemExit(EXIT_INTERRUPTED) from interruption
+        with _silence() if in_multirun() and not _started_by_user() else nullcontext():
+            try:
+                settings = plain(config)
+                if "trainer" in settings:
+                    _refuse_distributed_multirun(settings["trainer"])
+                if "torch" not in sys.modules and is_first_process():
+                    print("loading torch ...", flush=True)  # it takes seconds
+                return function(settings)
+            except (UserError, OmegaConfBaseException) as error:
+                # Another process must not fail: Lightning would then kill the first one, perhaps before it has told.
+                if in_multirun():
+                    leave_failure(Path(HydraConfig.get().runtime.output_dir), explain(error))
+                elif is_first_process():
+                    _fail(explain(error))
+            except Interrupted as interruption:
+                if in_multirun() and _started_by_user():
+                    raise KeyboardInterrupt(goes_on(HydraConfig.get())) from interruption
+                if is_first_process():
+                    tell(interruption)
+                raise SystemExit(EXIT_INTERRUPTED) from interruption
         return None
 
     return run_job
@@ -74,29 +81,53 @@ def run(main: Callable[[], Any]) -> None:
     os.environ.setdefault("PROJECT_ROOT", str(Path(__file__).resolve().parent.parent))
     tracebacks = os.environ.get("HYDRA_FULL_ERROR") == "1"
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra would print its errors over several lines and exit by itself
-    _failed_jobs.clear()
+    global _started
+    _started = True
+    _failed.clear()
     register()
     if {"--help", "-h"} & set(sys.argv[1:]):
         print(help_text(Path(sys.argv[0]).stem))
         return
     try:
+        sys.argv[1:] = with_launcher(sys.argv[1:])
         main()
     except (UserError, HydraException, OmegaConfBaseException, OSError) as error:
         if tracebacks:
             raise
-        _print_error(explain(error))
+        tell(explain(error))
         sys.exit(EXIT_USER_ERROR)
     except AssertionError as error:
         choice = _missing_choice(error)
         if tracebacks or choice is None:
             raise
-        _print_error(choice)
+        tell(choice)
         sys.exit(EXIT_USER_ERROR)
-    except KeyboardInterrupt:
-        _print_error("interrupted")
+    except KeyboardInterrupt as interruption:
+        tell(str(interruption) or "interrupted")
         sys.exit(EXIT_INTERRUPTED)
-    if _failed_jobs:
+    except Exception as error:
+        if tracebacks or type(error).__module__.partition(".")[0] not in _LAUNCHERS:
+            raise
+        tell(f"the process of a job has ended before its job; the same command goes on from here: {explain(error)}")
         sys.exit(EXIT_USER_ERROR)
+    if _failed:
+        sys.exit(EXIT_USER_ERROR)
+
+
+def in_multirun() -> bool:
+    """Whether this is a job of a multirun."""
+    return bool(HydraConfig.get().mode == RunMode.MULTIRUN)
+
+
+def goes_on(hydra: Any) -> str:
+    """Says what goes on with an interrupted multirun: the same command, with its directory if that is named by time.
+
+    Args:
+        hydra: Hydra's own configuration.
+    """
+    timed = "${now:" in str(OmegaConf.to_container(hydra.sweep, resolve=False))
+    same = f"the same command with {override('hydra.sweep.dir', hydra.sweep.dir)}" if timed else "the same command"
+    return f"interrupted; {same} goes on from here"
 
 
 def task_overrides() -> list[str]:
@@ -138,53 +169,31 @@ def _missing_choice(error: AssertionError) -> str | None:
     return f"{below[0]}: needs a {section} to be chosen first, by {section}=..."
 
 
-class ResultTable(Callback):
-    """Hydra callback that prints and writes one table of all results after a multirun."""
-
-    def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
-        """Reads the ``result.json`` of every job, whichever launcher ran it."""
-        from apot_lit.runs.result import RESULT_FILE
-        from apot_lit.runs.summary import SUMMARY_FILE, Run, summarise
-
-        sweep_dir = Path(config.hydra.sweep.dir)
-        runs = [Run(path.parent, json.loads(path.read_text())) for path in sweep_dir.glob(f"*/{RESULT_FILE}")]
-        if runs:
-            runs.sort(key=lambda run: int(run.directory.name.partition("_")[0]))
-            print(f"\n{summarise(runs, sweep_dir)}\nwritten: {sweep_dir / SUMMARY_FILE}")
-
-
-class OwnDirectory(Callback):
-    """Hydra callback that gives a run a directory that no other run has, also if both start in the same second."""
-
-    def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
-        """Makes the directory, with another name if a run that started by itself would find it there already."""
-        given = any(override.startswith("hydra.run.dir=") for override in config.hydra.overrides.hydra)
-        if given or config.get("ckpt_path") is not None or config.get("sweep") is not None:
-            return
-        wanted = directory = Path(config.hydra.run.dir)
-        wanted.parent.mkdir(parents=True, exist_ok=True)
-        for number in count(2):
-            try:
-                directory.mkdir()
-                break
-            except FileExistsError:
-                directory = wanted.with_name(f"{wanted.name}_{number}")
-        config.hydra.run.dir = str(directory)
-
-
 def _refuse_distributed_multirun(trainer: dict[str, Any]) -> None:
     """Lightning's other processes repeat the command line, which for a multirun would be all of its jobs."""
     devices = trainer["devices"]
     one = len(devices) == 1 if isinstance(devices, list) else str(devices) == "1"
     several = not one or trainer["num_nodes"] > 1 or "ddp" in trainer["strategy"]
-    if several and HydraConfig.get().mode == RunMode.MULTIRUN:
+    if several and in_multirun():
         raise UserError("a multirun runs on one device: give trainer.devices=1 trainer.strategy=auto, or no -m")
 
 
-def _is_first_process() -> bool:
-    """Whether this is the first or only process on this machine; Lightning numbers those that it starts."""
-    return os.environ.get("LOCAL_RANK", "0") == "0"
+def _started_by_user() -> bool:
+    """Whether this is the process of the command line; launchers start others for jobs, and send them `run_job`."""
+    return _started
 
 
-def _print_error(message: str) -> None:
-    print(f"error: {message}", file=sys.stderr, flush=True)
+def _fail(message: str) -> None:
+    tell(message)
+    _failed.append(message)
+
+
+@contextmanager
+def _silence() -> Iterator[None]:
+    with open(os.devnull, "w") as nowhere, redirect_stdout(nowhere):
+        yield
+
+
+def is_first_process() -> bool:
+    """Whether this is the first or only process of a run; Lightning, torchrun and Slurm number what they start."""
+    return all(os.environ.get(number, "0") == "0" for number in ("RANK", "LOCAL_RANK", "NODE_RANK", "SLURM_PROCID"))

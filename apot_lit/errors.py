@@ -1,8 +1,12 @@
 """The exceptions for mistakes of the user, and what they say about a wrong name."""
 
+import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from difflib import get_close_matches
+
+EXIT_USER_ERROR = 2
+EXIT_INTERRUPTED = 130
 
 
 class UserError(Exception):
@@ -11,6 +15,11 @@ class UserError(Exception):
 
 class Interrupted(Exception):
     """A run was stopped by the user; says in one line what was kept and how to go on."""
+
+
+def tell(message: object) -> None:
+    """Tells of a mistake or an interruption, in one line."""
+    print(f"error: {message}", file=sys.stderr, flush=True)
 
 
 def unknown_key(key: str, known: Iterable[str]) -> str:

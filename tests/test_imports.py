@@ -14,7 +14,7 @@ PACKAGE = ROOT / "apot_lit"
 # A room imports only from those before it.
 ROOMS = [
     *("errors", "quant", "models", "graph", "integer", "data", "config", "interop", "runs", "stored", "training"),
-    *("evaluation", "export", "runtime", "hardware", "predict", "sweep", "benchmark", "report", "cli"),
+    *("evaluation", "export", "runtime", "hardware", "predict", "sweep", "benchmark", "report", "cli", "multirun"),
 ]
 QUANT_ORDER = [
     *(
@@ -128,7 +128,7 @@ def test_rooms_that_know_neither_lightning_nor_hydra(room):
 
 
 @pytest.mark.parametrize(
-    "module", ["export.write", "hardware.produce", "report.compose", "stored.trained", "sweep.schedule"]
+    "module", ["export.write", "hardware.produce", "report.compose", "stored.trained", "sweep.watch"]
 )
 def test_what_runs_without_lightning(module):
     """Reading a checkpoint, writing an export, drawing a figure: followed through everything that is imported."""
@@ -146,7 +146,8 @@ def test_the_command_line_does_not_wait_for_torch_or_lightning():
 
 def test_only_the_configuration_knows_hydra():
     knowing = {path.relative_to(PACKAGE).as_posix() for path in MODULES if {"hydra", "omegaconf"} & top_level(path)}
-    assert knowing == {"config/help.py", "config/registration.py", "config/instantiate.py", "cli.py"}
+    config = {f"config/{name}.py" for name in ("help", "registration", "instantiate", "places")}
+    assert knowing == {*config, "cli.py", "multirun.py"}
 
 
 def test_files_are_short_and_no_two_have_one_name():

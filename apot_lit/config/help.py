@@ -61,7 +61,7 @@ _OF = {
     "hardware": ("hardware", "model"),
     "benchmark": ("benchmark", "optimizer", "scheduler", "callbacks", "logger"),
 }
-_INTERNAL = ("paths", "sweep.job")
+_INTERNAL = ("paths",)
 _COMPOSED = ("model", "callbacks")  # of these, a file without a list of defaults is only a part of others
 _OF_TRAINING = (
     *("compile", "num_sanity_val_steps", "max_epochs", "max_steps", "gradient_clip_val", "accumulate_grad_batches"),

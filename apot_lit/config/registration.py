@@ -1,17 +1,12 @@
 """Schemas and resolvers for Hydra, and a composed configuration as plain containers."""
 
-import re
-import sys
-from collections.abc import Sequence
 from dataclasses import fields, is_dataclass
-from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 from hydra.core.config_store import ConfigStore
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
 
+from apot_lit.config.places import choices, job_dir, row_dir, run_dir, sweep_name, varied
 from apot_lit.config.schemas import (
     BenchmarkConfig,
     EvaluateConfig,
@@ -23,7 +18,6 @@ from apot_lit.config.schemas import (
 )
 from apot_lit.config.sections import OPTIMIZER_SCHEMAS, SCHEDULER_SCHEMAS
 from apot_lit.data.known import usual_directory
-from apot_lit.data.options import DataOptions
 from apot_lit.errors import UserError, unknown_key
 from apot_lit.quant.ranges import as_written, check, ranges_of
 
@@ -37,7 +31,6 @@ SCHEMAS = {
     "hardware": HardwareConfig,
 }
 
-_LONGEST_NAME = 100
 _TARGETS = ("callbacks", "logger")  # sections of what Hydra instantiates
 
 
@@ -54,10 +47,14 @@ def register() -> None:
     for group, schemas in (("optimizer", OPTIMIZER_SCHEMAS), ("scheduler", SCHEDULER_SCHEMAS)):
         for schema in schemas:
             store.store(group=group, name=f"{schema.name}_schema", node=schema)
-    OmegaConf.register_new_resolver("run_dir", _run_dir, use_cache=True, replace=True)
+    OmegaConf.register_new_resolver("run_dir", run_dir, use_cache=True, replace=True)
+    # Jobs get the values of the cache, wherever they run: they do not know the values of the others.
+    OmegaConf.register_new_resolver("varied", varied, use_cache=True, replace=True)
     OmegaConf.register_new_resolver("job_dir", job_dir, replace=True)
-    OmegaConf.register_new_resolver("sweep_name", _sweep_name, replace=True)
+    OmegaConf.register_new_resolver("sweep_name", sweep_name, replace=True)
     OmegaConf.register_new_resolver("usual_directory", usual_directory, replace=True)
+    OmegaConf.register_new_resolver("row_dir", row_dir, replace=True)
+    OmegaConf.register_new_resolver("choices", choices, replace=True)
 
 
 def plain(config: DictConfig) -> dict[str, Any]:
@@ -108,40 +105,3 @@ def _refuse_unknown_keys(config: DictConfig, prefix: str) -> None:
         child = config._get_node(key)
         if isinstance(child, DictConfig) and not child._is_none() and not child._is_missing():
             _refuse_unknown_keys(child, f"{prefix}{key}.")
-
-
-def _run_dir(ckpt_path: str | None, parent: str) -> str:
-    """Directory of a run: a resumed one goes on where its checkpoint lies, a new one is named by its start."""
-    if ckpt_path is not None:
-        run = Path(ckpt_path).absolute().parent.parent
-        if (run / ".hydra").is_dir():
-            return str(run)
-    return str(Path(parent) / datetime.now().strftime("%Y-%m-%d_%H-%M-%S"))
-
-
-def _sweep_name(recipe: str, data: str) -> str:
-    """The name of a sweep's directory: one of its own for each recipe and data set."""
-    return recipe if data == DataOptions.name else f"{recipe}_{data}"
-
-
-def job_dir(number: int, overrides: Sequence[str]) -> str:
-    """The name of a multirun job's directory: its number, and the options that vary with their values.
-
-    Options vary if the command line of this process gives several values for them; their last names are enough where
-    these differ. A launcher that runs jobs by another command line gets the number alone.
-
-    Args:
-        number: of the job.
-        overrides: of the job, as ``key=value``.
-
-    Returns:
-        A name such as ``3_bit-2_power-0``, of letters, digits and ``_ - . +`` only.
-    """
-    given = OverridesParser.create().parse_overrides([one for one in sys.argv[1:] if re.match(r"[+~]*[\w./@]+=", one)])
-    varied = [one.get_key_element() for one in given if one.is_sweep_override()]
-    short = {key: key.rpartition(".")[2] for key in varied}
-    if len(set(short.values())) < len(short):
-        short = {key: key for key in varied}
-    pairs = [one.partition("=")[::2] for one in overrides]
-    plain_pairs = ((key, re.sub(r"[^A-Za-z0-9.+_-]+", "-", value).strip("-")) for key, value in pairs if key in short)
-    return "_".join([str(number), *(f"{short[key]}-{value}" for key, value in plain_pairs)])[:_LONGEST_NAME]

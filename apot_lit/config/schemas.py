@@ -55,7 +55,6 @@ class SweepConfig:
     powers: list[int] = option(MISSING, ListOf(POWERS, distinct=True), "1: APoT, 0: uniform")
     seeds: list[int] = option(MISSING, ListOf(SEED, distinct=True), "seeds to train with")
     jobs: int = option(1, Integer(1, 256), "trainings side by side")
-    job: str | None = option(None, None, "set by the sweep for each job")
 
 
 @dataclass
@@ -100,7 +99,9 @@ class EvaluateConfig:
     quant: ReferenceQuantConfig = field(default_factory=ReferenceQuantConfig)
     split: str = option("test", OneOf(("train", "val", "test")), "train, val or test")
     arithmetic: str | None = option(
-        None, or_null(OneOf(("float", "integer"))), "float, or integers to the end; null: float with torch, else integer"
+        None,
+        or_null(OneOf(("float", "integer"))),
+        "float, or integers to the end; null: float with torch, else integer",
     )
     engine: str = option("torch", OneOf(("torch", "c", "onnx")), "what computes: torch, c or onnx")
     export: StreamConfig = field(default_factory=StreamConfig)

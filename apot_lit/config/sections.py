@@ -28,7 +28,9 @@ def _mutable_twin(name: str, options: Any) -> Any:
         else:
             default = MISSING if one.default is REQUIRED else one.default
             twins.append((one.name, one.type, field(default=default, metadata=one.metadata)))
-    return make_dataclass(name, twins)
+    twin = make_dataclass(name, twins)
+    twin.__module__ = __name__  # where other processes find it, to which launchers send configurations
+    return twin
 
 
 QuantConfig: Any = _mutable_twin("QuantConfig", QuantSpec)

@@ -9,6 +9,10 @@ from typing import IO
 from apot_lit.errors import UserError
 
 
+class Taken(UserError):
+    """Another process holds the lock."""
+
+
 @contextmanager
 def exclusive(directory: Path, name: str, message: str) -> Iterator[IO[str]]:
     """Holds a lock on a directory, which is made if it is not there; the system frees it when the process ends.
@@ -19,12 +23,12 @@ def exclusive(directory: Path, name: str, message: str) -> Iterator[IO[str]]:
         message: what to say if another process holds the lock.
 
     Raises:
-        UserError: if another process holds the lock.
+        Taken: if another process holds the lock.
     """
     directory.mkdir(parents=True, exist_ok=True)
     with (directory / name).open("w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
-            raise UserError(message) from error
+            raise Taken(message) from error
         yield file

@@ -16,6 +16,10 @@ from typing import Any
 from apot_lit.errors import Interrupted, UserError
 from apot_lit.runs.provenance import versions
 
+RUN_LOG = "train.log"
+TIME_WIDTH = len("2026-01-31 12:00:00 ")
+"""What stands before every line of a log."""
+
 
 @contextmanager
 def recording(path: Path, config: Mapping[str, Any]) -> Iterator[None]:

@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from statistics import mean
 
+from apot_lit.runs.log import TIME_WIDTH
 from apot_lit.runs.result import METRICS_FILE, SECONDS
-from apot_lit.sweep.plan import Job
+from apot_lit.sweep.job import Job
 
 
 def seconds_left(
@@ -31,16 +32,16 @@ def seconds_left(
     """
     known, rest = [*done], dict[str, float]()
     for job, _ in running:
-        epochs, total = epoch_seconds(job.directory), job.config["trainer"]["max_epochs"]
+        epochs, total = epoch_seconds(job.directory), job.epochs
         if epochs:
-            known.append((_model(job), mean(epochs) * total))
+            known.append((job.model, mean(epochs) * total))
             rest[job.name] = mean(epochs) * max(0, total - len(epochs))
     if not known:
         return None
     extra = mean(around) if around else 0.0
     left = 0.0
     for job, gone in [*running, *((job, 0.0) for job in waiting)]:
-        alike = [seconds for model, seconds in known if model == _model(job)] or [seconds for _, seconds in known]
+        alike = [seconds for model, seconds in known if model == job.model] or [seconds for _, seconds in known]
         left += extra + rest[job.name] if job.name in rest else max(0.0, extra + mean(alike) - gone)
     return left
 
@@ -55,11 +56,7 @@ def epoch_seconds(directory: Path) -> list[float]:
 
 
 def last_progress(log: Path) -> str:
-    """The last line of progress that a job printed since its last start."""
-    since = log.read_text(errors="replace").rpartition("\n$ ")[2]
-    lines = [line for line in since.splitlines() if line.startswith("epoch ")]
+    """The last line of progress that a run wrote to its log since its last start."""
+    since = log.read_text(errors="replace").rpartition(" command: ")[2]
+    lines = [line[TIME_WIDTH:] for line in since.splitlines() if line[TIME_WIDTH:].startswith("epoch ")]
     return lines[-1] if lines else "starting"
-
-
-def _model(job: Job) -> str:
-    return str(job.config["model"]["name"])

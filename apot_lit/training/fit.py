@@ -15,7 +15,7 @@ from apot_lit.quant import clipping_thresholds
 from apot_lit.quant.histogram import weight_histogram
 from apot_lit.runs.checkpoint import load_checkpoint, load_network, network_state
 from apot_lit.runs.lock import exclusive
-from apot_lit.runs.log import recording
+from apot_lit.runs.log import RUN_LOG, recording
 from apot_lit.runs.provenance import commit, hardware, versions
 from apot_lit.runs.result import METRICS_FILE, RESULT_FILE, result_table, write_json
 from apot_lit.training.callbacks import History, LastCheckpoint, WallClock
@@ -29,7 +29,6 @@ from apot_lit.training.testing import evaluate_split
 from apot_lit.training.trainer import build_trainer, prepare
 
 LOCK_FILE = ".run.lock"
-LOG_FILE = "train.log"
 
 
 def train(config: dict[str, Any], callbacks: Sequence[pl.Callback], loggers: Sequence[Logger]) -> dict[str, Any]:
@@ -56,7 +55,7 @@ def train(config: dict[str, Any], callbacks: Sequence[pl.Callback], loggers: Seq
     taken = f"{output_dir}: another run is writing there; give this one a directory of its own with hydra.run.dir=..."
     with exclusive(output_dir, LOCK_FILE, taken):
         _refuse_second_run(output_dir, config["ckpt_path"])
-        with recording(output_dir / LOG_FILE, config), closing(loggers):
+        with recording(output_dir / RUN_LOG, config), closing(loggers):
             return _train(config, callbacks, loggers, output_dir)
 
 

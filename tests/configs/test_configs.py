@@ -65,7 +65,7 @@ def test_the_choices_are_all_of_conf():
         *(f"{script}.yaml" for script in SCRIPTS),
         *(f"hydra/{script}.yaml" for script in SCRIPTS),
         *("paths/default.yaml", "benchmark/quick.yaml", "benchmark/full.yaml", "benchmark/inference.yaml"),
-        *("hardware/quick.yaml", "hardware/full.yaml"),
+        *("hardware/quick.yaml", "hardware/full.yaml", "hydra/launcher/slurm.yaml"),
     }
 
 
@@ -119,6 +119,18 @@ def test_benchmark_composes(tmp_path, choice, bits):
     assert setting.compile <= (choice == "full")
     assert config["inference"] == (choice == "inference")
     assert (config["data"]["batch_size"], config["width"], config["data"]["val_split"]) == (128, 16, 0)
+
+
+def test_slurm_needs_nothing_but_a_partition(tmp_path):
+    pytest.importorskip("hydra_plugins.hydra_submitit_launcher")
+    register()
+    GlobalHydra.instance().clear()
+    options = ["hydra/launcher=slurm", "hydra.launcher.partition=gpu"]
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        launcher = compose("train", options, return_hydra_config=True).hydra.launcher
+    assert launcher._target_.endswith("SlurmLauncher")
+    assert (launcher.partition, launcher.gpus_per_node, launcher.cpus_per_task) == ("gpu", 1, 4)
+    assert launcher.max_num_timeout > 0
 
 
 def test_hardware_composes(tmp_path):

@@ -58,7 +58,7 @@ TAKEN_BY = {
     "download overwrite inference compile trainer.num_sanity_val_steps": INTEGERS,
     "paths.root_dir paths.output_dir data.data_dir data.name data_dir recipe results_dir published sweep.name": TEXT,
     "evaluate:ckpt_path export:ckpt_path predict:ckpt_path predict:images": TEXT,
-    "ckpt_path init_from distill_from output sweep.job": f"{TEXT} null",
+    "ckpt_path init_from distill_from output": f"{TEXT} null",
     "seed data.split_seed": "0 10^9",
     "data.val_split data.mean data.rotate data.translate data.zoom data.shear": "0",
     "optimizer.lr optimizer.momentum optimizer.weight_decay distill_weight quant.power": "0",

@@ -2,6 +2,8 @@
 
 import csv
 import json
+import os
+import socket
 import subprocess
 import sys
 
@@ -91,3 +93,48 @@ def test_a_multirun_over_several_devices_is_refused(run_script, tmp_path):
     assert outcome.code == 2
     assert "trainer.devices=1" in outcome.err
     assert not list(tmp_path.rglob("result.json"))
+
+
+def torchrun(tmp_path, *arguments, places=()):
+    """One agent of torchrun, as a node has it."""
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PROJECT_ROOT": str(ROOT)}
+    given = (f"paths.root_dir={tmp_path}", f"data.data_dir={ROOT}/data/mnist", *places)
+    command = [sys.executable, "-m", "torch.distributed.run", *arguments, str(ROOT / "train.py"), *ARGUMENTS, *given]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    return subprocess.Popen(command, cwd=tmp_path, env=environment, **pipes)
+
+
+def outcome_of(directory):
+    result = json.loads((directory / "result.json").read_text())
+    history = {key: values for key, values in result["history"].items() if key != "seconds"}
+    return history, result["confusion"], result["test_loss"], result["steps"]
+
+
+@pytest.mark.slow
+def test_torchrun_on_one_node_and_on_two_trains_like_lightnings_own_start(tmp_path):
+    train(tmp_path, *ARGUMENTS, f"hydra.run.dir={tmp_path}/own")
+    one = torchrun(tmp_path, "--standalone", "--nproc-per-node", "2", places=[f"hydra.run.dir={tmp_path}/one"])
+    said, error = one.communicate(timeout=900)
+    assert one.returncode == 0, error
+    assert said.count("written:") == 1
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        port = free.getsockname()[1]
+    nodes = [
+        torchrun(
+            *(tmp_path, "--nnodes", "2", "--node-rank", str(node), "--nproc-per-node", "1"),
+            *("--master-addr", "localhost", "--master-port", str(port)),
+            places=["trainer.devices=1", "trainer.num_nodes=2", f"hydra.run.dir={tmp_path}/two"],
+        )
+        for node in (0, 1)
+    ]
+    for node, said, error in [(node, *node.communicate(timeout=900)) for node in nodes]:
+        assert node.returncode == 0, error
+        assert said.count("written:") == (node is nodes[0])
+    assert outcome_of(tmp_path / "one") == outcome_of(tmp_path / "own")
+    assert outcome_of(tmp_path / "two") == outcome_of(tmp_path / "own")
+
+
+def test_processes_that_were_started_together_need_one_directory(run_script, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    run_script("train.py", *ARGUMENTS).assert_refused(["hydra.run.dir", "torchrun"])

@@ -231,7 +231,7 @@ def test_sweeps_run_and_resume_below_any_directory_and_from_other_weights(checkp
     from apot_lit.config.overrides import override
 
     common = ("sweep=quick", *TINY[1:], "trainer.max_epochs=1", f"init_from={checkpoint}", "data.train_images=128")
-    place = override("hydra.run.dir", tmp_path / NASTY)
+    place = override("hydra.sweep.dir", tmp_path / NASTY)
     for _ in range(2):  # the second time nothing is left to do
         outcome = run_script("train.py", *common, place)
         assert outcome.code == 0, outcome.err

@@ -16,7 +16,7 @@ from apot_lit.report.plots import all_pictures, feature
 from apot_lit.report.runs_csv import write_csv
 from apot_lit.report.sentences import FIRST_RUN, RELEASED, WHOLE_SET
 from apot_lit.report.tables import markdown
-from apot_lit.sweep.plan import Job
+from apot_lit.sweep.job import finished
 from tests.conftest import ROOT
 from tests.mutations import PLAIN, damaged, mutated
 from tests.report.test_report import result
@@ -147,14 +147,14 @@ def test_damaged_files_of_documents_are_one_line(tmp_path, file):
 
 
 def test_a_damaged_result_of_a_job_is_one_line(originals, tmp_path):
-    job = Job("job", result()["config"], tmp_path)
-    assert job.result() is None
+    config = {**result()["config"], "paths": {"output_dir": str(tmp_path)}}
+    assert finished(config) is None
     (tmp_path / "result.json").write_text(json.dumps(result()))
-    assert job.result()["test_accuracy"] == 0.99
+    assert finished(config)["test_accuracy"] == 0.99
     for seed in range(200):
         (tmp_path / "result.json").write_text(json.dumps(mutated(originals[0], Random(seed), PLAIN)))
         try:
-            job.result()
+            finished(config)
         except UserError as error:
             message = str(error)
             assert len(message.splitlines()) == 1, message

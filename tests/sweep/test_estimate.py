@@ -3,7 +3,7 @@
 import pytest
 
 from apot_lit.sweep.estimate import epoch_seconds, last_progress, seconds_left
-from apot_lit.sweep.plan import Job
+from apot_lit.sweep.job import Job
 
 
 @pytest.fixture
@@ -14,7 +14,7 @@ def job(tmp_path):
         if seconds:
             rows = "".join(f"{index},{value}\n" for index, value in enumerate(seconds, start=1))
             (directory / "metrics.csv").write_text(f"epoch,seconds\n{rows}")
-        return Job(name, {"model": {"name": model}, "trainer": {"max_epochs": epochs}}, directory)
+        return Job(name, model, epochs, directory)
 
     return make
 
@@ -45,9 +45,10 @@ def test_a_table_that_cannot_be_read_tells_nothing(tmp_path, text):
 
 
 def test_progress_is_that_since_the_last_start(tmp_path):
-    log = tmp_path / "sweep.log"
-    log.write_text("$ python train.py\nepoch 1/2: loss 1\nepoch 2/2: step 3 of 4, loss 0.5\nother\n")
+    log, now = tmp_path / "train.log", "2026-01-31 12:00:00"
+    lines = ["command: python train.py", "epoch 1/2: loss 1", "epoch 2/2: step 3 of 4, loss 0.5", "an epoch 3"]
+    log.write_text("".join(f"{now} {line}\n" for line in lines))
     assert last_progress(log) == "epoch 2/2: step 3 of 4, loss 0.5"
     with log.open("a") as file:
-        file.write("$ python train.py\nloading torch ...\n")
+        file.write(f"{now} command: python train.py\n{now} loading torch ...\n")
     assert last_progress(log) == "starting"

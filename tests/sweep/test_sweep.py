@@ -1,5 +1,6 @@
 """Sweeps that survive: jobs done are skipped, interrupted ones resume, mistakes lose nothing."""
 
+import fcntl
 import json
 import os
 import re
@@ -10,10 +11,16 @@ import time
 
 import pytest
 import torch
+from hydra import initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from hydra.types import RunMode
 
+from apot_lit.config.registration import register
+from apot_lit.multirun import _jobs
 from apot_lit.runs.protocol import protocol
-from apot_lit.sweep.plan import plan
-from apot_lit.sweep.schedule import _Runner
+from apot_lit.sweep.failure import leave_failure
+from apot_lit.sweep.job import Job, half_done
+from apot_lit.sweep.watch import Watch
 from tests.conftest import ROOT
 
 TINY = [
@@ -29,43 +36,49 @@ TINY = [
 @pytest.fixture
 def sweep(run_script, tmp_path):
     def run(*arguments, code=0):
-        outcome = run_script("train.py", *TINY, f"hydra.run.dir={tmp_path}/sweep", *arguments)
+        outcome = run_script("train.py", *TINY, f"hydra.sweep.dir={tmp_path}/sweep", *arguments)
         assert outcome.code == code, outcome.err
         return outcome
 
     return run
 
 
-def configuration(**sweep):
-    return {
-        "model": {"name": "resnet18", "stem": "reference"},
-        "quant": {"bit": 5, "power": 1, "additive": True},
-        "seed": 0,
-        "sweep": {"models": ["resnet10"], "bits": [4], "powers": [1], "seeds": [0], "jobs": 1} | sweep,
-    }
+@pytest.fixture
+def planned(monkeypatch, tmp_path):
+    """The jobs that a command line has."""
+
+    def plan(*overrides):
+        monkeypatch.setenv("PROJECT_ROOT", str(ROOT))
+        register()
+        GlobalHydra.instance().clear()
+        with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+            loader = GlobalHydra.instance().config_loader()
+            config = loader.load_configuration("train", list(overrides), run_mode=RunMode.MULTIRUN)
+            str(config.hydra.sweep.subdir)
+            return _jobs(config, tmp_path)
+
+    return plan
 
 
-def test_tables_has_every_row_once_with_every_seed_and_the_first_seed_first(tmp_path):
-    jobs = plan(
-        configuration(
-            models=["resnet10", "resnet18", "resnet34", "resnet50"],
-            bits=[5, 4, 3, 2],
-            powers=[1, 0],
-            seeds=[0, 1, 2],
-        ),
-        tmp_path,
-    )
+def test_tables_has_every_row_once_with_every_seed_and_the_first_seed_first(planned):
+    jobs = planned("sweep=tables")
     assert len(jobs) == len({job.name for job in jobs}) == 96
-    assert [job.config["seed"] for job in jobs] == [0] * 32 + [1] * 32 + [2] * 32
+    assert [job.name.rpartition("seed")[2] for job in jobs] == ["0"] * 32 + ["1"] * 32 + ["2"] * 32
     assert jobs[0].name == "resnet10_5bit_apot_seed0"
     assert jobs[1].name == "resnet10_5bit_uniform_seed0"
     assert jobs[-1].name == "resnet50_2bit_uniform_seed2"
-    assert jobs[-1].config["quant"] == {"bit": 2, "power": 0, "additive": True}
+    assert (jobs[-1].model, jobs[-1].epochs) == ("resnet50", 25)
 
 
-def test_full_precision_is_trained_once_whatever_the_scheme(tmp_path):
-    jobs = plan(configuration(bits=[32], powers=[1, 0]), tmp_path)
-    assert [job.name for job in jobs] == ["resnet10_float_seed0"]
+def test_full_precision_is_one_job_whatever_the_scheme(planned):
+    assert [job.name for job in planned("sweep=quick", "sweep.bits=[32]")] == ["resnet10_float_seed0"]
+
+
+def test_any_other_option_can_be_swept_too(planned):
+    names = [job.name for job in planned("sweep=quick", "sweep.powers=[1]", "model.width=4,8")]
+    assert names == ["resnet10_4bit_apot_seed0_width-4", "resnet10_4bit_apot_seed0_width-8"]
+    names = [job.name for job in planned("model.width=4,8", "quant.bit=2,3")]
+    assert names == [f"width-{width}_bit-{bit}" for width in (4, 8) for bit in (2, 3)]
 
 
 def test_jobs_done_are_skipped_and_new_ones_run(sweep, tmp_path):
@@ -74,18 +87,19 @@ def test_jobs_done_are_skipped_and_new_ones_run(sweep, tmp_path):
     assert re.search(r"\[1/1\] resnet10_4bit_apot_seed0: \d+\.\d\d % test", outcome.out)
     path = tmp_path / "sweep/resnet10_4bit_apot_seed0/result.json"
     first = path.read_text()
-    outcome = sweep("trainer.max_epochs=1", "sweep.jobs=2")
+    outcome = sweep("trainer.max_epochs=1")
     assert "2 jobs, 1 of them done already" in outcome.out
+    assert "resnet10_4bit_apot_seed0: done already" in outcome.out
     assert path.read_text() == first
     result = json.loads((tmp_path / "sweep/resnet10_4bit_uniform_seed0/result.json").read_text())
     assert (result["config"]["quant"]["power"], result["config"]["model"]["name"]) == (0, "resnet10")
     assert "uniform" in outcome.out.partition("2 jobs")[2]
 
     outcome = sweep("trainer.max_epochs=1", "optimizer.lr=0.02", code=2)
-    outcome.assert_refused(["result.json", "optimizer.lr", "hydra.run.dir"])
+    outcome.assert_refused(["2 of 2 jobs failed", "result.json", "optimizer.lr", "hydra.sweep.dir"])
     assert path.read_text() == first
     path.write_text("{")
-    sweep("trainer.max_epochs=1", code=2).assert_refused([str(path), "damaged"])
+    sweep("trainer.max_epochs=1", code=2).assert_refused(["1 of 2 jobs failed", str(path), "damaged"])
 
 
 LONG = ["trainer.max_epochs=40", "data.train_images=256", "sweep.powers=[1]"]
@@ -94,7 +108,7 @@ LONG = ["trainer.max_epochs=40", "data.train_images=256", "sweep.powers=[1]"]
 @pytest.fixture
 def background_sweep(tmp_path):
     """A sweep of one job started as `sh -c "... &"` does it, with SIGINT ignored; running, after its first epoch."""
-    command = [sys.executable, str(ROOT / "train.py"), *TINY, *LONG, f"hydra.run.dir={tmp_path}/sweep"]
+    command = [sys.executable, str(ROOT / "train.py"), *TINY, *LONG, f"hydra.sweep.dir={tmp_path}/sweep"]
     running = subprocess.Popen(
         command,
         env=os.environ | {"PROJECT_ROOT": str(ROOT)},
@@ -104,73 +118,55 @@ def background_sweep(tmp_path):
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN),
     )
     checkpoint = tmp_path / "sweep/resnet10_4bit_apot_seed0/checkpoints/last.ckpt"
-    deadline = time.monotonic() + 120
-    while not checkpoint.exists() and time.monotonic() < deadline:
+    while not checkpoint.exists() and running.poll() is None:
         time.sleep(0.1)
     yield running
-    subprocess.run(["pkill", "-KILL", "-f", f"hydra.run.dir={tmp_path}/sweep"], check=False)
+    running.kill()
 
 
 @pytest.mark.slow
 def test_an_interrupted_sweep_goes_on_where_it_stopped(sweep, background_sweep, tmp_path):
     running, checkpoint = background_sweep, tmp_path / "sweep/resnet10_4bit_apot_seed0/checkpoints/last.ckpt"
     running.send_signal(signal.SIGTERM)
-    _, said = running.communicate(timeout=60)
+    _, said = running.communicate(timeout=300)
     assert running.returncode == 130
-    assert said.splitlines()[-1] == "error: interrupted: 0 of 1 jobs are done; the same command goes on from here"
-    assert (tmp_path / "sweep/sweep.log").read_text().splitlines()[-1][20:] == said.splitlines()[-1]
+    assert said.splitlines()[-1] == "error: interrupted; the same command goes on from here"
     done = torch.load(checkpoint, weights_only=True)["epoch"] + 1
     assert 0 < done < 40
     outcome = sweep(*LONG)
-    log = (checkpoint.parent.parent / "sweep.log").read_text()
-    assert "ckpt_path=" in log
-    assert str(checkpoint) in log
     result = json.loads((checkpoint.parent.parent / "result.json").read_text())
     assert result["epochs"] == 40
     assert result["history"]["epoch"] == list(range(1, 41))
+    assert f"ckpt_path={checkpoint}" in (checkpoint.parent.parent / "train.log").read_text()
     assert "[1/1]" in outcome.out
 
 
-@pytest.mark.slow
-def test_while_the_job_of_a_killed_sweep_runs_no_other_sweep_starts(sweep, background_sweep):
-    background_sweep.kill()
-    background_sweep.wait()
-    sweep(*LONG, code=2).assert_refused(["another sweep is running"])
-
-
-def test_an_error_leaves_no_job_running(monkeypatch):
-    def fail(*_):
-        raise OSError("the disk is full")
-
-    monkeypatch.setattr(_Runner, "_finish", fail)
-    runner = _Runner([], 2, [], None)
-    runner.running = [(None, subprocess.Popen(["sleep", seconds])) for seconds in ("0", "60")]
-    (_, endless) = runner.running[1]
-    with pytest.raises(OSError, match="the disk is full"):
-        runner.run()
-    assert endless.poll() is not None
-
-
-@pytest.mark.slow
-def test_a_running_sweep_says_what_its_jobs_do_and_what_is_left(sweep, monkeypatch):
-    monkeypatch.setattr("apot_lit.sweep.schedule._LINE_SECONDS", 0.3)
-    said = sweep("trainer.max_epochs=8", "callbacks.progress.line_seconds=0").out
-    assert "[0/2] running\n  resnet10_4bit_apot_seed0: starting\n" in said
-    step = r"epoch \d/8: .*loss \d\.\d{4}, acc .* images/s, .* left"
-    assert re.search(rf"\[0/2\] running; about .* left for 2 jobs\n  resnet10_4bit_apot_seed0: {step}", said)
-    assert re.search(rf"\[1/2\] running; about .* left for 1 job\n  resnet10_4bit_uniform_seed0: {step}", said)
+def test_a_watch_tells_what_jobs_do_and_what_is_left(tmp_path, capfd, monkeypatch):
+    jobs = [Job(name, "resnet10", 4, tmp_path / name) for name in "abc"]
+    monkeypatch.setattr("apot_lit.sweep.watch._LINE_SECONDS", -1.0)
+    watch = Watch(jobs, shows_running=True)
+    jobs[0].directory.mkdir()
+    (jobs[0].directory / "train.log").write_text(
+        "2026-01-31 12:00:00 command: x\n2026-01-31 12:00:01 epoch 1/4: loss 1\n"
+    )
+    (jobs[0].directory / "metrics.csv").write_text("epoch,seconds\n1,10\n")
+    leave_failure(jobs[2].directory, "quant.bit=9: no")
+    watch.look()
+    first, *rest = capfd.readouterr().out.splitlines()
+    # Three epochs of 10 s are left of the first job, and 40 s for the second one.
+    assert first == "[1/3] c: failed: quant.bit=9: no; about 1 min 10 s left for 2 jobs"
+    assert rest == ["[1/3] running; about 1 min 10 s left for 2 jobs", "  a: epoch 1/4: loss 1"]
 
 
 def test_a_checkpoint_cut_off_while_written_is_no_obstacle(tmp_path, capsys):
-    (job,) = plan(configuration(), tmp_path)
-    path = job.directory / "checkpoints/last.ckpt"
+    config = {"paths": {"output_dir": str(tmp_path)}}
+    path = tmp_path / "checkpoints/last.ckpt"
     path.parent.mkdir(parents=True)
-    assert job.checkpoint() is None
+    assert half_done(config) is None
     torch.save({"state_dict": {"weight": torch.zeros(1000)}}, path)
-    assert job.checkpoint() == path
     path.write_bytes(path.read_bytes()[:1000])
-    assert job.checkpoint() is None
-    assert f"{job.name}: ckpt_path={path}: is damaged" in capsys.readouterr().err
+    assert half_done(config) is None
+    assert f"ckpt_path={path}: is damaged" in capsys.readouterr().err
     assert [kept.name for kept in path.parent.iterdir()] == ["last.damaged.ckpt"]
 
 
@@ -178,9 +174,8 @@ def test_a_checkpoint_cut_off_while_written_is_no_obstacle(tmp_path, capsys):
 def test_a_failing_job_does_not_keep_the_others_from_running(sweep, tmp_path):
     blocked = tmp_path / "sweep/resnet10_4bit_apot_seed0"
     blocked.mkdir(parents=True)
-    (blocked / "checkpoints").write_text("a file where a directory should be")
-    outcome = sweep("trainer.max_epochs=1", code=2)
-    outcome.assert_refused(["1 of 2 jobs failed: resnet10_4bit_apot_seed0", "sweep.log"])
+    (blocked / "result.json").write_text("{")
+    sweep("trainer.max_epochs=1", code=2).assert_refused(["1 of 2 jobs failed: resnet10_4bit_apot_seed0", "error.txt"])
     assert (tmp_path / "sweep/resnet10_4bit_uniform_seed0/result.json").exists()
 
 
@@ -194,22 +189,27 @@ def test_a_failing_job_does_not_keep_the_others_from_running(sweep, tmp_path):
         (["sweep.models=[resnet99]"], ["sweep.models", "resnet99", "resnet10, resnet14"]),
         (["sweep.bits=[9]"], ["sweep.bits=[9]", "2, 3, 4"]),
         (["sweep.jobs=0"], ["sweep.jobs=0"]),
+        (["sweep.jobs=2", "hydra/launcher=basic"], ["sweep.jobs=2", "hydra/launcher=joblib"]),
         (["sweep=every"], ["sweep=every", "quick", "tables"]),
         (["ckpt_path=x.ckpt"], ["ckpt_path=x.ckpt"]),
+        (["hydra.run.dir=x"], ["hydra.run.dir=x", "hydra.sweep.dir"]),
+        (["optimizer.lr=-1"], ["optimizer.lr=-1"]),
     ],
     ids=lambda value: " ".join(value),
 )
-def test_mistakes_are_one_line(sweep, arguments, parts):
+def test_mistakes_are_one_line(sweep, tmp_path, arguments, parts):
     sweep(*arguments, code=2).assert_refused(parts)
+    assert not list(tmp_path.rglob("train.log"))
 
 
-def test_two_sweeps_do_not_share_a_directory(sweep, tmp_path):
-    import fcntl
-
-    (tmp_path / "sweep").mkdir()
-    with (tmp_path / "sweep/.sweep.lock").open("w") as file:
+def test_a_job_that_another_process_trains_is_left_to_it(sweep, tmp_path):
+    place = tmp_path / "sweep/resnet10_4bit_apot_seed0"
+    place.mkdir(parents=True)
+    with (place / ".run.lock").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
-        sweep(code=2).assert_refused(["another sweep is running"])
+        outcome = sweep("sweep.powers=[1]")
+    assert "resnet10_4bit_apot_seed0: another process trains it" in outcome.out
+    assert not (place / "result.json").exists()
 
 
 def test_a_protocol_is_what_differs_from_the_defaults_and_may_matter():
