@@ -12,6 +12,7 @@ from hydra.core.config_store import ConfigStore
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
 
+from apot_lit.config.installed import place
 from apot_lit.config.schemas import (
     BenchmarkConfig,
     EvaluateConfig,
@@ -51,6 +52,7 @@ def register() -> None:
         for schema in schemas:
             store.store(group=group, name=f"{schema.name}_schema", node=schema)
     OmegaConf.register_new_resolver("run_dir", _run_dir, use_cache=True, replace=True)
+    OmegaConf.register_new_resolver("place", place, replace=True)
     OmegaConf.register_new_resolver("job_dir", job_dir, replace=True)
 
 
