@@ -15,9 +15,7 @@ import yaml
 from tests.conftest import ROOT
 
 LEFT_OUT = (".git", ".venv", ".uv", "outputs", "build", "dist", "site", "__pycache__", "*.egg-info", ".*_cache")
-DIGITS = {
-    f"{part}-ubyte.xz" for part in ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1")
-}
+DIGITS = {f"{split}-{part}-ubyte.xz" for split in ("train", "t10k") for part in ("images-idx3", "labels-idx1")}
 COMMANDS = ("train", "evaluate", "export", "predict", "hardware", "benchmark", "report")
 TINY = ("--config-dir=mine", "experiment=smoke", "model=my_model", "trainer.threads=1")
 MEGABYTES = 20
@@ -70,7 +68,7 @@ def call(tmp_path):
 
     def run(*command, code=0, **variables):
         left_out = ("PYTHONPATH", "PROJECT_ROOT", "HYDRA_FULL_ERROR")
-        own = {key: value for key, value in os.environ.items() if key not in left_out}
+        own = {key: value for key, value in os.environ.items() if key not in left_out} | {"OMP_NUM_THREADS": "1"}
         finished = subprocess.run(
             command, cwd=tmp_path, env=own | variables, capture_output=True, text=True, timeout=500
         )
