@@ -36,7 +36,7 @@ define CHECK_PYTHON
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help venv train evaluate export hardware predict benchmark report demo test test-all lint format lock clean distclean
+.PHONY: help venv train evaluate export hardware predict benchmark report docs demo test test-all lint format lock clean distclean
 
 help: ## List the targets
 	@echo 'usage: make TARGET [ARGS="..."] [PYTHON=python3.12]'
@@ -67,6 +67,9 @@ report: $(STAMP) ## Make outputs/report and the numbers in README.md and docs/ f
 	$(PY) report.py "documents=[$(DOCUMENTS)]" $(ARGS)
 	cp outputs/report/weight.png outputs/report/accuracy_best.png outputs/report/hardware.png docs/
 
+docs: $(STAMP) ## Make the documentation as a site in outputs/site; whatever is wrong with a link ends it
+	NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --strict --quiet $(ARGS)
+
 demo: $(STAMP) ## Write the page on which digits are drawn, and open it in the browser
 	$(PY) export.py ckpt_path=pretrained/resnet18_3bit_apot.safetensors format=web output=outputs/demo.html overwrite=true $(ARGS)
 	$(PY) -m webbrowser "file://$(CURDIR)/outputs/demo.html"
@@ -92,7 +95,7 @@ lock: $(UV_STAMP) ## Regenerate requirements.lock from pyproject.toml
 	$(CHECK_PYTHON)
 	"$(UV)" pip compile --quiet --universal --fork-strategy fewest --generate-hashes \
 	    --python-version 3.11 --custom-compile-command "make lock" \
-	    --extra dev --extra export --extra hardware --extra loggers --extra web -o requirements.lock $(ARGS) pyproject.toml
+	    --extra dev --extra docs --extra export --extra hardware --extra loggers --extra web -o requirements.lock $(ARGS) pyproject.toml
 
 clean: ## Remove caches and build products (keeps .venv and outputs/)
 	rm -rf $(CACHES) *.egg-info

@@ -22,6 +22,7 @@ from omegaconf.errors import (
 )
 
 from apot_lit.config.help import help_text
+from apot_lit.config.installed import root
 from apot_lit.config.launchers import with_launcher
 from apot_lit.config.overrides import override
 from apot_lit.config.registration import plain, register
@@ -78,7 +79,7 @@ def run(main: Callable[[], Any]) -> None:
 
     With the environment variable ``HYDRA_FULL_ERROR=1`` errors in the configuration keep their traceback.
     """
-    os.environ.setdefault("PROJECT_ROOT", str(Path(__file__).resolve().parent.parent))
+    os.environ.setdefault("PROJECT_ROOT", str(root()))
     tracebacks = os.environ.get("HYDRA_FULL_ERROR") == "1"
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra would print its errors over several lines and exit by itself
     global _started
@@ -86,7 +87,8 @@ def run(main: Callable[[], Any]) -> None:
     _failed.clear()
     register()
     if {"--help", "-h"} & set(sys.argv[1:]):
-        print(help_text(Path(sys.argv[0]).stem))
+        script = Path(sys.argv[0])
+        print(help_text(script.stem.removeprefix("apot-"), None if script.suffix else script.name))
         return
     try:
         sys.argv[1:] = with_launcher(sys.argv[1:])

@@ -15,6 +15,7 @@ PACKAGE = ROOT / "apot_lit"
 ROOMS = [
     *("errors", "quant", "models", "graph", "integer", "data", "config", "interop", "runs", "stored", "training"),
     *("evaluation", "export", "runtime", "hardware", "predict", "sweep", "benchmark", "report", "cli", "multirun"),
+    "commands",
 ]
 QUANT_ORDER = [
     *(
@@ -139,7 +140,7 @@ def test_what_runs_without_lightning(module):
 
 
 def test_the_command_line_does_not_wait_for_torch_or_lightning():
-    code = "import sys, apot_lit.cli; print(*{'torch', 'torchvision', 'pytorch_lightning'} & sys.modules.keys())"
+    code = "import sys, apot_lit.commands; print(*{'torch', 'torchvision', 'pytorch_lightning'} & sys.modules.keys())"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.split() == []
 
@@ -147,7 +148,7 @@ def test_the_command_line_does_not_wait_for_torch_or_lightning():
 def test_only_the_configuration_knows_hydra():
     knowing = {path.relative_to(PACKAGE).as_posix() for path in MODULES if {"hydra", "omegaconf"} & top_level(path)}
     config = {f"config/{name}.py" for name in ("help", "registration", "instantiate", "places")}
-    assert knowing == {*config, "cli.py", "multirun.py"}
+    assert knowing == {*config, "cli.py", "multirun.py", "commands.py"}
 
 
 def test_files_are_short_and_no_two_have_one_name():

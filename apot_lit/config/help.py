@@ -4,7 +4,6 @@ import re
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass
-from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
 from hydra import compose, initialize_config_dir
@@ -12,6 +11,7 @@ from hydra.core.config_loader import ConfigLoader
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import OmegaConf
 
+from apot_lit.config.installed import CONF
 from apot_lit.config.registration import SCHEMAS
 from apot_lit.config.sections import OPTIMIZER_SCHEMAS, SCHEDULER_SCHEMAS
 from apot_lit.quant.ranges import as_written
@@ -19,7 +19,6 @@ from apot_lit.quant.ranges import as_written
 WIDTH = 100
 _Option = tuple[str, str, str]
 """Name, default, meaning."""
-CONF = Path(__file__).resolve().parents[2] / "conf"
 EXAMPLES = {
     "train": ("model=resnet18 quant.bit=3 quant.power=0", "experiment=best model=resnet10 quant.bit=2 seed=1",
               "-m quant.bit=2,3,4,5 quant.power=0,1"),
@@ -80,15 +79,17 @@ _FLAGS = (
 )
 
 
-def help_text(script: str) -> str:
+def help_text(script: str, program: str | None = None) -> str:
     """Describes the options of a script, with the defaults that its configuration gives them.
 
     Args:
         script: its name without suffix, a key of `apot_lit.config.registration.SCHEMAS`.
+        program: how it is called; None: as a script of a clone.
 
     Returns:
         Lines of at most `WIDTH` characters.
     """
+    program = program or f"python {script}.py"
     GlobalHydra.instance().clear()
     with initialize_config_dir(str(CONF), version_base="1.3"):
         loader = GlobalHydra.instance().config_loader()
@@ -106,9 +107,9 @@ def help_text(script: str) -> str:
     more = [_OTHERS] if "trainer" in _OF[script] else []
     sections += [
         ("more", _columns([*more, *_FLAGS])),
-        ("examples", [f"  python {script}.py {end}".rstrip() for end in EXAMPLES[script]]),
+        ("examples", [f"  {program} {end}".rstrip() for end in EXAMPLES[script]]),
     ]
-    blocks = [f"python {script}.py [option=value ...]", *("\n".join([title, *lines]) for title, lines in sections)]
+    blocks = [f"{program} [option=value ...]", *("\n".join([title, *lines]) for title, lines in sections)]
     return "\n\n".join(blocks)
 
 

@@ -6,6 +6,7 @@ from typing import Any
 from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig, OmegaConf
 
+from apot_lit.config.installed import place
 from apot_lit.config.places import choices, job_dir, row_dir, run_dir, sweep_name, varied
 from apot_lit.config.schemas import (
     BenchmarkConfig,
@@ -48,6 +49,7 @@ def register() -> None:
         for schema in schemas:
             store.store(group=group, name=f"{schema.name}_schema", node=schema)
     OmegaConf.register_new_resolver("run_dir", run_dir, use_cache=True, replace=True)
+    OmegaConf.register_new_resolver("place", place, replace=True)
     # Jobs get the values of the cache, wherever they run: they do not know the values of the others.
     OmegaConf.register_new_resolver("varied", varied, use_cache=True, replace=True)
     OmegaConf.register_new_resolver("job_dir", job_dir, replace=True)

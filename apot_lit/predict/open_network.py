@@ -6,6 +6,7 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy.typing as npt
 
+from apot_lit.config.installed import only_in_clone
 from apot_lit.errors import UserError
 from apot_lit.export.onnx_engine import OnnxEngine
 from apot_lit.export.packed_engine import PackedEngine
@@ -53,7 +54,7 @@ def open_engine(config: Mapping[str, Any]) -> Opened:
     kind = "onnx" if path.suffix == ".onnx" else "packed"
     require_packages(kind, f"ckpt_path={path}")
     if not path.is_file():
-        raise UserError(f"ckpt_path={path}: there is no such file")
+        raise UserError(f"ckpt_path={path}: there is no such file{only_in_clone(path)}")
     if kind == "packed":
         packed = PackedEngine(path)
         return Opened(packed, packed.executor.network.logit_scale)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from apot_lit.config.installed import only_in_clone
 from apot_lit.config.schemas import TrainConfig
 from apot_lit.data.options import SET_SIZES
 from apot_lit.errors import UserError
@@ -106,7 +107,7 @@ def collect(directory: Path) -> Collection:
         UserError: if the directory does not exist or holds no result at all.
     """
     if not directory.is_dir():
-        raise UserError(f"results_dir={directory}: there is no such directory")
+        raise UserError(f"results_dir={directory}: there is no such directory{only_in_clone(directory)}")
     left_out: list[tuple[str, str]] = []
     runs: dict[Any, Run] = {}
     for path in sorted(directory.rglob("*.json")):

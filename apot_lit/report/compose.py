@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from apot_lit.benchmark.benchmark_tables import inference_report, markdown_table
+from apot_lit.config.installed import only_in_clone
 from apot_lit.data.embedded import load_idx_pair
 from apot_lit.errors import UserError
 from apot_lit.report.answer import answering, best_summary
@@ -54,7 +55,7 @@ def report(config: Mapping[str, Any]) -> None:
     collection = collect(results_dir)
     published_path = Path(config["published"])
     if not published_path.exists():
-        raise UserError(f"published={published_path}: there is no such file")
+        raise UserError(f"published={published_path}: there is no such file{only_in_clone(published_path)}")
     with _one_line(f"published={published_path}: must have the columns model, bit, scheme and published_percent"):
         published = read_published(published_path)
     text = markdown(collection, published)

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from apot_lit.config.installed import only_in_clone
 from apot_lit.errors import UserError
 from apot_lit.runs.checksum import checksum
 from apot_lit.runs.contents import CHECKPOINT, WEIGHTS
@@ -60,7 +61,7 @@ def read_file(path: str | Path, key: str) -> dict[str, Any]:
     try:
         mode = Path(path).stat().st_mode
     except (OSError, ValueError) as error:
-        raise UserError(f"{where}: there is no such file, or it can't be reached") from error
+        raise UserError(f"{where}: there is no such file, or it can't be reached{only_in_clone(Path(path))}") from error
     if stat.S_ISDIR(mode):
         raise UserError(f"{where}: is a directory; name the file in it, such as checkpoints/best.ckpt")
     try:

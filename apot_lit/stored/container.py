@@ -6,6 +6,7 @@ from pathlib import Path
 
 from torch import Tensor
 
+from apot_lit.config.installed import only_in_clone
 from apot_lit.errors import UserError
 from apot_lit.runs.checksum import checksum
 from apot_lit.runs.files import replacing
@@ -65,7 +66,7 @@ def read_container(path: str | Path, where: str) -> tuple[dict[str, str], dict[s
     try:
         mode = Path(path).stat().st_mode
     except (OSError, ValueError) as error:
-        raise UserError(f"{where}: there is no such file, or it can't be reached") from error
+        raise UserError(f"{where}: there is no such file, or it can't be reached{only_in_clone(Path(path))}") from error
     try:
         if not stat.S_ISREG(mode):
             raise OSError("a directory, or no file that can be read twice")

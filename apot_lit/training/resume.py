@@ -1,12 +1,12 @@
 """Going on with a run: with the options it was trained with, in the directory where it lies now."""
 
 import shlex
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
+from apot_lit.config.installed import called
 from apot_lit.config.overrides import override
 from apot_lit.errors import UserError
 from apot_lit.runs.checkpoint import checkpoint_config, load_checkpoint
@@ -111,7 +111,7 @@ def how_to_go_on(last_checkpoint: Path | None, complete: bool = False) -> str:
     if last_checkpoint is None:
         return "interrupted before the first checkpoint was written; nothing to resume from"
     what = "the training is complete; to evaluate it" if complete else "to go on from here"
-    command = ["python", sys.argv[0], override("ckpt_path", last_checkpoint)]
+    command = [*called(), override("ckpt_path", last_checkpoint)]
     return f"interrupted; {what}: {shlex.join(command)}"
 
 
