@@ -1,13 +1,14 @@
 """Evaluation of a checkpoint, or of a network just trained, on one split."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
 
-from apot_lit.data.mnist import build_datamodule
+from apot_lit.data.datamodule import build_datamodule
+from apot_lit.data.sources import class_names, placed
 from apot_lit.evaluation.arithmetic import (
     IntegerClassifier,
     integer_facts,
@@ -46,17 +47,19 @@ def evaluate(config: dict[str, Any]) -> dict[str, Any]:
     Raises:
         UserError: for a checkpoint that cannot be evaluated, a split that has no images.
     """
-    checkpoint = read_any_trained(config["ckpt_path"], config["model"], config["quant"], config["data_dir"])
-    places = {key: config[key] for key in ("data_dir", "download")}
-    data = {**checkpoint.config["data"], **places, "eval_batch_size": config["batch_size"]}
+    digits = placed({}, config)["data_dir"]
+    checkpoint = read_any_trained(config["ckpt_path"], config["model"], config["quant"], digits)
+    data = {**placed(checkpoint.config["data"], config), "eval_batch_size": config["batch_size"]}
     trained = {**checkpoint.config, "data": data}
     datamodule = build_datamodule(trained)
     integers = None
     if config["arithmetic"] == INTEGER:
-        network = fold_batch_norms(network_of_integers(checkpoint, places, config["export"]["stream_bit"]))
+        network = fold_batch_norms(network_of_integers(checkpoint, data, config["export"]["stream_bit"]))
         integers = IntegerClassifier(network, checkpoint.network)
     classifier = QuantClassifier(trained, network=checkpoint.network)
-    cost = measure_cost(classifier.network, (1, 1, 28, 28))  # early: nothing is compiled yet
+    options = datamodule.options
+    shape = (1, options.channels, options.size, options.size)
+    cost = measure_cost(classifier.network, shape)  # early: nothing is compiled yet
     prepare(classifier, config["trainer"])
     thresholds = clipping_thresholds(classifier.network)
     if integers is not None:
@@ -79,10 +82,10 @@ def evaluate(config: dict[str, Any]) -> dict[str, Any]:
         "commit": commit(),
         "hardware": hardware(trainer.strategy.root_device),
     }
-    output_dir = Path(config["paths"]["output_dir"])
+    output_dir, names = Path(config["paths"]["output_dir"]), class_names(options)
     write_json(output_dir / EVALUATION_FILE, evaluation, config["paths"]["root_dir"])
-    confusion_figure(scores["confusion"]).savefig(output_dir / CONFUSION_PICTURE, dpi=150)
-    _print_evaluation(evaluation)
+    confusion_figure(scores["confusion"], names).savefig(output_dir / CONFUSION_PICTURE, dpi=150)
+    _print_evaluation(evaluation, names)
     if facts is not None:
         print(integer_text(facts, evaluation["images"]), operations_text(network), sep="\n\n", end="\n\n")
     print(cost_table(cost), end="\n\n")
@@ -95,13 +98,13 @@ def _summed(trainer: pl.Trainer) -> Callable[[int], int]:
     return lambda count: int(trainer.strategy.reduce(torch.tensor(float(count)), reduce_op="sum"))
 
 
-def _print_evaluation(evaluation: dict[str, Any]) -> None:
+def _print_evaluation(evaluation: dict[str, Any], names: Sequence[str]) -> None:
     right = sum(row[label] for label, row in enumerate(evaluation["confusion"]))
     print(
         f"{evaluation['split']} accuracy {percent(evaluation['accuracy'])} "
         f"({right} of {evaluation['images']} images), loss {evaluation['loss']:.4f}\n"
     )
-    classes = [[label, percent(value)] for label, value in enumerate(evaluation["class_accuracy"])]
+    classes = [[name, percent(value)] for name, value in zip(names, evaluation["class_accuracy"], strict=True)]
     print(text_table(classes, ["class", "accuracy"]), end="\n\n")
     thresholds = [
         [layer, *(f"{kinds[kind]:.4f}" if kind in kinds else "-" for kind in ("weight", "act"))]

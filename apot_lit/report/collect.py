@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from apot_lit.config.schemas import TrainConfig
-from apot_lit.data.options import SET_SIZES
+from apot_lit.data.known import KNOWN
 from apot_lit.errors import UserError
 from apot_lit.report.statistics import Outcome
 from apot_lit.runs.contents import NotUsable, read_result
@@ -49,7 +49,8 @@ class Run:
     def outcome(self) -> Outcome:
         """The test images classified correctly and not."""
         confusion, wrong = self.result.get("confusion"), self.result.get("misclassified")
-        images = SET_SIZES["test"] if confusion is None else sum(map(sum, confusion))  # a test may have been cut short
+        # A test may have been cut short; results without the matrix are old ones of MNIST.
+        images = KNOWN["mnist"].sizes["test"] if confusion is None else sum(map(sum, confusion))
         positions = None if wrong is None else frozenset(image for image, _, _ in wrong)
         return Outcome(self.test_accuracy, images, positions)
 

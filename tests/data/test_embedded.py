@@ -13,9 +13,9 @@ import torch
 import torchvision
 
 from apot_lit.data import embedded
+from apot_lit.data.datamodule import build_datamodule
 from apot_lit.data.embedded import has_files, load_idx_pair
 from apot_lit.data.idx import parse_idx
-from apot_lit.data.mnist import build_datamodule
 from apot_lit.errors import UserError
 
 MNIST_DIR = Path(__file__).parents[2] / "data" / "mnist"

@@ -15,19 +15,19 @@ from hypothesis import strategies as st
 from pytorch_lightning.callbacks import ModelCheckpoint
 from torch import Tensor
 
+from apot_lit.data.datamodule import ImageDataModule, build_datamodule
 from apot_lit.data.embedded import load_idx_pair
-from apot_lit.data.mnist import MNISTDataModule, build_datamodule
 from apot_lit.data.split import proportional_quotas, split_by_class
 from apot_lit.errors import UserError
 
 MNIST_DIR = Path(__file__).parents[2] / "data" / "mnist"
 
 
-def make(**options: Any) -> MNISTDataModule:
+def make(**options: Any) -> ImageDataModule:
     return build_datamodule({"seed": options.pop("seed", 0), "data": {"data_dir": str(MNIST_DIR), **options}})
 
 
-def indices(module: MNISTDataModule, split: str) -> list[int]:
+def indices(module: ImageDataModule, split: str) -> list[int]:
     return module.eval_loader(split).indices.tolist()
 
 
