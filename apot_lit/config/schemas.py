@@ -201,6 +201,6 @@ class ReportConfig:
     results_dir: str = option(MISSING, None, "directory with result files")
     published: str = option(MISSING, None, "table of published accuracies")
     documents: list[str] = option([], None, "documents whose tables are to be renewed")
-    data_dir: str = option(MISSING, None, "directory of MNIST's files")
+    data_dir: str | None = option(None, None, "directory of the data set's files; null: the usual one")
     download: bool = option(False, TRUTH, "whether to download them if they are missing")
     paths: PathsConfig = field(default_factory=PathsConfig)

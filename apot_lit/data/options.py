@@ -9,10 +9,8 @@ from apot_lit.quant.ranges import TRUTH, Integer, Number, OneOf, check, check_op
 IMAGE_FOLDER, TENSORS = "image_folder", "tensors"
 SOURCES = (*KNOWN, IMAGE_FOLDER, TENSORS)
 
-MOST = 10**8
-"""No set has more images; how many there are is asked where the set is known."""
 SEED = Integer(0, 2**32 - 1)
-BATCH_SIZE = Integer(1, MOST)
+BATCH_SIZE = Integer(1)
 
 
 @dataclass(frozen=True)
@@ -67,12 +65,12 @@ class DataOptions:
     size: int = option(28, Integer(4, 1024), "height and width of the images")
     classes: int = option(10, Integer(2, 10_000), "number of classes")
     download: bool = option(False, TRUTH, "whether to download them there if they are missing")
-    batch_size: int = option(128, Integer(2, MOST), "training images per step and process")
+    batch_size: int = option(128, Integer(2), "training images per step and process")
     eval_batch_size: int = option(1000, BATCH_SIZE, "images per batch in validation and test")
-    val_split: int = option(5000, Integer(0, MOST), "images kept out of training for validation")
-    test_split: int = option(0, Integer(0, MOST), "images kept for the test, without a test set of its own")
+    val_split: int = option(5000, Integer(0), "images kept out of training for validation")
+    test_split: int = option(0, Integer(0), "images kept for the test, without a test set of its own")
     split_seed: int = option(0, SEED, "chooses the images of val_split and test_split")
-    train_images: int | None = option(None, or_null(Integer(2, MOST)), "train on so many images only; null: all")
+    train_images: int | None = option(None, or_null(Integer(2)), "train on so many images only; null: all")
     mean: float = option(33 / 255, Number(0, 1), "of the pixels, subtracted by the network's input")
     std: float = option(0.3081, Number(0.001, 1000), "of the pixels, the network's input is divided by")
     flip: bool = option(False, TRUTH, "mirror training images at random")

@@ -160,9 +160,7 @@ def require_drawable(data: Mapping[str, Any]) -> None:
     """
     source = data.get("source", DataOptions.source)
     if source != DataOptions.source:
-        raise UserError(
-            f"format=web: the page is for drawings of MNIST's digits, the network is of data.source={source}"
-        )
+        raise UserError(f"format=web: is a page for digits as MNIST has them, the network is of data.source={source}")
 
 
 def _facts(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from typing import Any
 
 from apot_lit.config.schemas import TrainConfig
 from apot_lit.data.known import KNOWN
+from apot_lit.data.options import DataOptions
 from apot_lit.errors import UserError
 from apot_lit.report.statistics import Outcome
 from apot_lit.runs.contents import NotUsable, read_result
@@ -65,13 +66,15 @@ class Group:
     """All runs of one protocol.
 
     Attributes:
-        name: its recipe, followed by what sets it apart from larger groups of the same recipe.
+        data: the name of the data set.
+        name: its recipe, followed by what sets it apart from larger groups of the same recipe and data set.
         recipe: the recipe alone.
-        main: whether it is the largest group of its recipe.
+        main: whether it is the largest group of its recipe and data set.
         protocol: every option that differs from the defaults.
         runs: the runs by row, ordered by seed.
     """
 
+    data: str
     name: str
     recipe: str
     main: bool
@@ -152,16 +155,18 @@ def _groups(runs: Iterable[Run]) -> list[Group]:
     for run in runs:
         by_protocol[protocol(run.result["config"])].append(run)
     named = [(_recipe(members), options, members) for options, members in by_protocol.items()]
-    largest: dict[str, tuple[Difference, ...]] = {TrainConfig.recipe: ()}  # what is called default differs in nothing
+    # What is called default differs in nothing.
+    largest: dict[tuple[str, str], tuple[Difference, ...]] = {(DataOptions.name, TrainConfig.recipe): ()}
     groups = []
     for name, options, members in sorted(named, key=lambda item: (item[0], -len(item[2]), item[1])):
-        usual = largest.setdefault(name, options)
+        data = dict(options).get("data.name", DataOptions.name)
+        usual = largest.setdefault((data, name), options)
         main = options == usual
         rows: dict[Row, list[Run]] = defaultdict(list)
         for run in sorted(members, key=lambda run: run.seed):
             rows[run.row].append(run)
         title = name if main else f"{name} with {_difference(dict(usual), dict(options))}"
-        groups.append(Group(title, name, main, options, dict(rows)))
+        groups.append(Group(data, title, name, main, options, dict(rows)))
     return groups
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from apot_lit.config.sections import ModelConfig
-from apot_lit.data.options import MOST, SEED, DataOptions
+from apot_lit.data.options import SEED, DataOptions
 from apot_lit.quant.spec import QuantSpec
 from apot_lit.runs.plain import Dense, Plain
 from apot_lit.runs.protocol import protocol, row
@@ -27,7 +27,7 @@ from apot_lit.runs.schema import (
 
 _NAME = Text(r"[A-Za-z0-9_.+-]{1,100}", "a name of letters, digits and _ . + -")
 _TITLE = Text(r"[^\x00-\x1f\x7f/]{1,60}", "a text of at most 60 characters without / and line breaks")
-_COUNT = Integer(0, MOST)
+_COUNT = Integer(low=0)
 
 NETWORK_CONFIG: Schema = All(
     (

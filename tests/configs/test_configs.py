@@ -100,7 +100,7 @@ def test_train_composes_and_builds(choice, tmp_path, monkeypatch):
 
 def test_evaluate_composes(tmp_path):
     config = composed("evaluate", tmp_path, "ckpt_path=x.ckpt")
-    assert Path(config["data_dir"]).name == "mnist"
+    assert config["data_dir"] is None
 
 
 def test_export_predict_and_report_compose(tmp_path):

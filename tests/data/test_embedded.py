@@ -254,7 +254,7 @@ def test_a_download_of_the_wrong_size(tmp_path: Path, monkeypatch: pytest.Monkey
             self.targets = torch.zeros(3, dtype=torch.int64)
 
     monkeypatch.setattr(torchvision.datasets, "MNIST", Small)
-    assert "[3, 28, 28]" in one_line_error(tmp_path, download=True)
+    assert "[3, 1, 28, 28]" in one_line_error(tmp_path, download=True)
 
 
 def test_a_failed_download(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
