@@ -22,11 +22,11 @@ from omegaconf.errors import (
 )
 
 from apot_lit.config.help import help_text
-from apot_lit.config.installed import root
 from apot_lit.config.launchers import with_launcher
 from apot_lit.config.overrides import override
 from apot_lit.config.registration import plain, register
 from apot_lit.errors import EXIT_INTERRUPTED, EXIT_USER_ERROR, Interrupted, UserError, tell, unknown_key
+from apot_lit.installed import root
 from apot_lit.sweep.failure import leave_failure
 
 _OPTIONAL_SECTIONS = ("sweep", "model")  # null until something is chosen for them

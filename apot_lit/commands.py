@@ -7,8 +7,8 @@ from typing import Any
 import hydra
 
 from apot_lit import cli
-from apot_lit.config.installed import CONF
 from apot_lit.config.instantiate import build_all
+from apot_lit.installed import CONF
 from apot_lit.runs.lock import Taken
 from apot_lit.runs.log import recording
 from apot_lit.runs.text import percent

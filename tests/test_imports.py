@@ -13,7 +13,8 @@ from tests.conftest import ROOT
 PACKAGE = ROOT / "apot_lit"
 # A room imports only from those before it.
 ROOMS = [
-    *("errors", "quant", "models", "graph", "integer", "data", "config", "interop", "runs", "stored", "training"),
+    *("errors", "installed", "quant", "models", "graph", "integer", "data", "config", "interop", "runs", "stored"),
+    "training",
     *("evaluation", "export", "runtime", "hardware", "predict", "sweep", "benchmark", "report", "cli", "multirun"),
     "commands",
 ]

@@ -15,7 +15,7 @@ from apot_lit.benchmark.step_time import train_step
 from apot_lit.benchmark.timing import Timer, ratio, summary
 from apot_lit.config.instantiate import build_all
 from apot_lit.config.sections import TrainerConfig
-from apot_lit.data.mnist import build_datamodule
+from apot_lit.data.datamodule import build_datamodule
 from apot_lit.training.classifier import QuantClassifier
 from apot_lit.training.optimizers import build_optimizer
 from apot_lit.training.trainer import build_trainer, prepare

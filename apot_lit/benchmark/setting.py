@@ -9,10 +9,11 @@ from torch import Tensor, nn
 
 from apot_lit.benchmark.timing import Timer
 from apot_lit.data.augment import Augmentation
-from apot_lit.data.embedded import load_idx_pair
+from apot_lit.data.datamodule import build_datamodule
+from apot_lit.data.known import OfficialSet
 from apot_lit.data.loader import BatchLoader
-from apot_lit.data.mnist import build_datamodule
-from apot_lit.data.options import OfficialSet
+from apot_lit.data.options import DataOptions
+from apot_lit.data.sources import load_set
 from apot_lit.errors import UserError
 from apot_lit.models.build import build_network
 from apot_lit.models.input import PixelInput
@@ -47,7 +48,7 @@ class Setting:
 
     def images(self, split: OfficialSet, count: int) -> tuple[Tensor, Tensor]:
         """The first images and labels of an official set, on the device."""
-        images, labels = load_idx_pair(self.config["data"]["data_dir"], split, self.config["data"]["download"])
+        images, labels = load_set(DataOptions(**self.config["data"]), split)
         return images[:count].to(self.device), labels[:count].to(self.device)
 
     def loader(self, split: OfficialSet, count: int, batch_size: int, train: bool = False) -> BatchLoader:

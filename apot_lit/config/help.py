@@ -11,9 +11,9 @@ from hydra.core.config_loader import ConfigLoader
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import OmegaConf
 
-from apot_lit.config.installed import CONF
 from apot_lit.config.registration import SCHEMAS
 from apot_lit.config.sections import OPTIMIZER_SCHEMAS, SCHEDULER_SCHEMAS
+from apot_lit.installed import CONF
 from apot_lit.quant.ranges import as_written
 
 WIDTH = 100

@@ -6,7 +6,6 @@ from typing import Any
 from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig, OmegaConf
 
-from apot_lit.config.installed import place
 from apot_lit.config.places import choices, job_dir, row_dir, run_dir, sweep_name, varied
 from apot_lit.config.schemas import (
     BenchmarkConfig,
@@ -20,6 +19,7 @@ from apot_lit.config.schemas import (
 from apot_lit.config.sections import OPTIMIZER_SCHEMAS, SCHEDULER_SCHEMAS
 from apot_lit.data.known import usual_directory
 from apot_lit.errors import UserError, unknown_key
+from apot_lit.installed import place
 from apot_lit.quant.ranges import as_written, check, ranges_of
 
 SCHEMAS = {

@@ -13,13 +13,15 @@ from apot_lit.config.sections import (
     QuantConfig,
     TrainerConfig,
 )
-from apot_lit.data.options import BATCH_SIZE, SEED, SET_SIZES
+from apot_lit.data.known import KNOWN
+from apot_lit.data.options import BATCH_SIZE, SEED
 from apot_lit.quant.ranges import TRUTH, Integer, ListOf, Number, OneOf, option, or_null
 from apot_lit.quant.spec import BITS, POWERS
 
 _QUANTISED = OneOf(tuple(range(2, 9)))
 _SCHEMES = ("apot", "uniform", "pot")
 _PAIRS = (*_SCHEMES, *(f"{weights}_{acts}" for weights in _SCHEMES for acts in _SCHEMES if weights != acts))
+_SIZES = KNOWN["mnist"].sizes  # of what benchmarks read
 UNITS = ("multiplier", "mac", "dot", "fixed", "threshold", "rescale")
 TARGETS = ("gates", "xilinx7", "xilinx7_dsp", "ice40")
 
@@ -106,7 +108,7 @@ class EvaluateConfig:
     engine: str = option("torch", OneOf(("torch", "c", "onnx")), "what computes: torch, c or onnx")
     export: StreamConfig = field(default_factory=StreamConfig)
     batch_size: int = option(1000, BATCH_SIZE, "images per batch")
-    data_dir: str = option(MISSING, None, "directory of MNIST's files")
+    data_dir: str | None = option(None, None, "directory of the data set's files; null: the usual one")
     download: bool = option(False, TRUTH, "whether to download them if they are missing")
     trainer: TrainerConfig = field(default_factory=TrainerConfig)
     paths: PathsConfig = field(default_factory=PathsConfig)
@@ -128,8 +130,8 @@ class BenchmarkConfig(FitConfig):
         MISSING, ListOf(_QUANTISED, distinct=True, may_be_empty=True), "at these bit widths"
     )
     projection_elements: int = option(MISSING, Integer(1, 10**8), "activations of the projection")
-    pipeline_images: int = option(MISSING, Integer(1, SET_SIZES["train"]), "images of the input pipeline")
-    evaluation_images: int = option(MISSING, Integer(1, SET_SIZES["test"]), "images of the evaluation")
+    pipeline_images: int = option(MISSING, Integer(1, _SIZES["train"]), "images of the input pipeline")
+    evaluation_images: int = option(MISSING, Integer(1, _SIZES["test"]), "images of the evaluation")
 
 
 @dataclass
@@ -147,7 +149,7 @@ class ExportConfig:
     export: StreamConfig = field(default_factory=StreamConfig)
     model: ModelConfig | None = None
     quant: ReferenceQuantConfig = field(default_factory=ReferenceQuantConfig)
-    data_dir: str = option(MISSING, None, "directory of MNIST's files")
+    data_dir: str | None = option(None, None, "directory of the data set's files; null: the usual one")
     download: bool = option(False, TRUTH, "whether to download them if they are missing")
     paths: PathsConfig = field(default_factory=PathsConfig)
 
@@ -177,7 +179,7 @@ class HardwareConfig:
     model: ModelConfig | None = None
     quant: ReferenceQuantConfig = field(default_factory=ReferenceQuantConfig)
     export: StreamConfig = field(default_factory=StreamConfig)
-    data_dir: str = option(MISSING, None, "directory of MNIST's files")
+    data_dir: str | None = option(None, None, "directory of the data set's files; null: the usual one")
     download: bool = option(False, TRUTH, "whether to download them if they are missing")
     paths: PathsConfig = field(default_factory=PathsConfig)
 
@@ -194,7 +196,7 @@ class PredictConfig:
     sheets: int = option(1, Integer(0, 100), "pictures whose codes are drawn")
     model: ModelConfig | None = None
     quant: ReferenceQuantConfig = field(default_factory=ReferenceQuantConfig)
-    data_dir: str = option(MISSING, None, "directory of MNIST's files, for such a file's thresholds")
+    data_dir: str | None = option(None, None, "directory of the data set's files; null: the usual one")
     paths: PathsConfig = field(default_factory=PathsConfig)
 
 
@@ -205,6 +207,6 @@ class ReportConfig:
     results_dir: str = option(MISSING, None, "directory with result files")
     published: str = option(MISSING, None, "table of published accuracies")
     documents: list[str] = option([], None, "documents whose tables are to be renewed")
-    data_dir: str = option(MISSING, None, "directory of MNIST's files")
+    data_dir: str | None = option(None, None, "directory of the data set's files; null: the usual one")
     download: bool = option(False, TRUTH, "whether to download them if they are missing")
     paths: PathsConfig = field(default_factory=PathsConfig)

@@ -1,4 +1,4 @@
-"""Reads and verifies the files of MNIST, which are embedded, and of sets in the same form."""
+"""Reads official sets: MNIST from its embedded files, others from files in the same form, or by torchvision."""
 
 import functools
 from pathlib import Path
@@ -20,19 +20,19 @@ _HOW_TO_DOWNLOAD = (
 def load_idx_pair(
     directory: str | Path, split: OfficialSet, download: bool = False, source: str = "mnist"
 ) -> tuple[Tensor, Tensor]:
-    """Loads one official set of MNIST, or of a set in the same form, from its files or else by torchvision.
+    """Loads one official set of MNIST, or of another known set, from its files or else by torchvision.
 
     Each set is unpacked once per process: later calls return the same tensors, which must not be written to.
 
     Args:
         directory: Holds the four files, `.xz` of MNIST and `.gz` of others. Where it holds none of them (an installed
             wheel, say), it is the root given to torchvision, which finds the set there if it was downloaded before.
-        split: "train" (60,000 images) or "test" (10,000 images).
+        split: "train" or "test", of MNIST 60,000 and 10,000 images.
         download: Whether torchvision may download the set to the directory.
         source: A key of `KNOWN`.
 
     Returns:
-        Images `[N, 1, 28, 28]`, uint8 pixels 0..255, and labels `[N]`, int64 classes 0..9, both on the CPU.
+        Images `[N, C, H, W]`, uint8 pixels 0..255, and labels `[N]`, int64 classes, both on the CPU.
 
     Raises:
         UserError: If a file is damaged or some of the four are missing, if there are none and no download was asked
@@ -59,7 +59,7 @@ def has_files(directory: str | Path, source: str = "mnist") -> bool:
     missing = [name for name in known.md5_sums if not (directory / name).exists()]
     if missing and len(missing) < len(known.md5_sums):
         raise UserError(f"{directory}: missing {', '.join(missing)}, while the other files of {known.title} are there")
-    return not missing
+    return bool(known.md5_sums) and not missing
 
 
 @functools.lru_cache(maxsize=8)
@@ -69,13 +69,13 @@ def _load(directory: Path, split: OfficialSet, download: bool, source: str) -> t
         images, labels = _read_files(directory, split, known)
     else:
         images, labels = _read_by_torchvision(directory, split, download, known)
-    size = known.sizes[split]
-    if images.shape != (size, 28, 28) or labels.shape != (size,):
+    shape, count = (known.channels, known.size, known.size), known.sizes[split]
+    if images.shape != (count, *shape) or labels.shape != (count,):
         raise UserError(
-            f"{directory}: the {split} set of {known.title} has {size} images of 28 x 28 pixels,"
+            f"{directory}: the {split} set of {known.title} has {count} images of {' x '.join(map(str, shape))} pixels,"
             f" found images {list(images.shape)} and labels {list(labels.shape)}"
         )
-    return images.unsqueeze(1), labels.long()
+    return images, labels.long()
 
 
 def _read_files(directory: Path, split: OfficialSet, known: KnownSet) -> tuple[Tensor, Tensor]:
@@ -85,12 +85,13 @@ def _read_files(directory: Path, split: OfficialSet, known: KnownSet) -> tuple[T
         torch.from_numpy(parse_idx(read_verified(directory / name, known.md5_sums[name], header + elements)))
         for name, header, elements in zip(names, (16, 8), (size * 28 * 28, size), strict=True)
     )
-    return images, labels
+    return images.unsqueeze(1), labels
 
 
 def _read_by_torchvision(directory: Path, split: OfficialSet, download: bool, known: KnownSet) -> tuple[Tensor, Tensor]:
-    missing = f"{directory}: holds no {known.title} files (looked for {', '.join(known.md5_sums)})"
-    if not download and not (directory / known.torchvision).is_dir():
+    looked_for = ", ".join(known.md5_sums) or known.folder
+    missing = f"{directory}: holds no {known.title} files (looked for {looked_for})"
+    if not download and not (directory / known.folder).is_dir():
         raise UserError(f"{missing}; {_HOW_TO_DOWNLOAD}")
     try:
         # Imported here because it is slow to import and seldom needed.
@@ -101,7 +102,9 @@ def _read_by_torchvision(directory: Path, split: OfficialSet, download: bool, kn
     except Exception as error:  # whatever goes wrong (network, disk, permissions), the user needs one line
         if not download:
             raise UserError(
-                f"{directory}/{known.torchvision}: an incomplete download: {one_line(error)}; {_HOW_TO_DOWNLOAD}"
+                f"{directory}/{known.folder}: an incomplete download: {one_line(error)}; {_HOW_TO_DOWNLOAD}"
             ) from error
         raise UserError(f"{missing}, and their download failed: {one_line(error)}") from error
-    return dataset.data, dataset.targets
+    images, labels = torch.as_tensor(dataset.data), torch.as_tensor(dataset.targets)
+    # In grey [N, H, W], in colour [N, H, W, C].
+    return (images.unsqueeze(1) if images.ndim == 3 else images.permute(0, 3, 1, 2).contiguous()), labels

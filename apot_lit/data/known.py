@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from apot_lit.installed import place
+
 OfficialSet = Literal["train", "test"]
 
 
@@ -14,7 +16,8 @@ class KnownSet:
 
     Attributes:
         title: its name, for people.
-        torchvision: the class of `torchvision.datasets` that downloads it, which is the name of its directory too.
+        torchvision: the class of `torchvision.datasets` that downloads it.
+        folder: the directory that this class keeps it in.
         channels: of an image.
         size: height and width of an image.
         class_names: what each label stands for.
@@ -25,6 +28,7 @@ class KnownSet:
 
     title: str
     torchvision: str
+    folder: str
     class_names: tuple[str, ...]
     channels: int = 1
     size: int = 28
@@ -35,6 +39,7 @@ class KnownSet:
 
 KNOWN = {
     "mnist": KnownSet(
+        "MNIST",
         "MNIST",
         "MNIST",
         tuple("0123456789"),
@@ -48,6 +53,7 @@ KNOWN = {
     "fashion_mnist": KnownSet(
         "Fashion-MNIST",
         "FashionMNIST",
+        "FashionMNIST",
         ("T-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot"),
         md5_sums={
             "train-images-idx3-ubyte.gz": "f4a8712d7a061bf5bd6d2ca38dc4d50a",
@@ -56,6 +62,18 @@ KNOWN = {
             "t10k-labels-idx1-ubyte.gz": "15d484375f8d13e6eb1aabb0c3f46965",
         },
         system="/usr/share/datasets/fashion-mnist",  # Debian's package dataset-fashion-mnist
+    ),
+    "kmnist": KnownSet(
+        "Kuzushiji-MNIST", "KMNIST", "KMNIST", ("o", "ki", "su", "tsu", "na", "ha", "ma", "ya", "re", "wo")
+    ),
+    "cifar10": KnownSet(
+        "CIFAR-10",
+        "CIFAR10",
+        "cifar-10-batches-py",
+        ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"),
+        channels=3,
+        size=32,
+        sizes={"train": 50_000, "test": 10_000},
     ),
 }
 """Every official set, by the name that ``data.source`` has for it."""
@@ -69,8 +87,11 @@ def usual_directory(source: str, root: str | Path) -> str:
         root: the project's directory.
 
     Returns:
-        ``data/<source>`` below the root; where that is missing, a system package's directory, if there is one.
+        ``data/<source>`` below the root; where that is missing, a system package's directory, if there is one. MNIST
+        comes with the project.
     """
+    if source == "mnist":
+        return place("digits")
     own = Path(root) / "data" / source
     system = KNOWN[source].system if source in KNOWN else None
     return str(own) if system is None or own.is_dir() or not Path(system).is_dir() else system

@@ -24,7 +24,7 @@ class BatchLoader:
     normalisation cannot train on, unless it is the only one. Evaluation: every image goes to exactly one rank.
 
     Args:
-        images: uint8 images `[N, 1, H, W]`.
+        images: uint8 images `[N, C, H, W]`.
         labels: int64 labels `[N]` on the same device.
         indices: int64 positions `[M]` of the images to use, on the same device.
         batch_size: Images per batch on each rank, at least 1; the last batch may be smaller.
@@ -36,7 +36,7 @@ class BatchLoader:
         world_size: Number of processes.
 
     Yields:
-        Pairs of uint8 images `[B, 1, H, W]` and int64 labels `[B]`.
+        Pairs of uint8 images `[B, C, H, W]` and int64 labels `[B]`.
     """
 
     def __init__(

@@ -67,7 +67,7 @@ def network_of_integers(trained: Trained, data: Mapping[str, Any], stream_bit: i
 
     Args:
         trained: what a file holds.
-        data: where the images are, ``data_dir`` and ``download``: 1,000 of training choose the stream.
+        data: section of the configuration that says where the images are: 1,000 of training choose the stream.
         stream_bit: bits of the stream; None for those of the file, or else 16.
 
     Raises:

@@ -1,6 +1,6 @@
 """Evaluation of a checkpoint, or of an export, on one split."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +8,8 @@ import numpy as np
 import pytorch_lightning as pl
 import torch
 
-from apot_lit.data.mnist import build_datamodule
+from apot_lit.data.datamodule import build_datamodule
+from apot_lit.data.sources import class_names, placed
 from apot_lit.errors import UserError
 from apot_lit.evaluation.arithmetic import (
     IntegerClassifier,
@@ -26,13 +27,12 @@ from apot_lit.runs.provenance import commit, hardware, versions
 from apot_lit.runs.result import write_json
 from apot_lit.runs.text import counted, percent, text_table
 from apot_lit.stored.trained import read_any_trained
-from apot_lit.training.classifier import NUM_CLASSES, QuantClassifier
+from apot_lit.training.classifier import QuantClassifier
 from apot_lit.training.testing import evaluate_split
 from apot_lit.training.trainer import build_trainer, prepare
 
 EVALUATION_FILE = "evaluation.json"
 CONFUSION_PICTURE = "confusion.png"
-_IMAGE = (1, 1, 28, 28)
 
 
 def evaluate(config: Mapping[str, Any], open_engine: OpenEngine) -> dict[str, Any]:
@@ -54,18 +54,21 @@ def evaluate(config: Mapping[str, Any], open_engine: OpenEngine) -> dict[str, An
     arithmetic, export = arithmetic_of(config), export_path(config)
     if export is not None:
         return _evaluate_export(config, open_engine(export, config["engine"], config["trainer"]["threads"]))
-    checkpoint = read_any_trained(config["ckpt_path"], config["model"], config["quant"], config["data_dir"])
-    places = {key: config[key] for key in ("data_dir", "download")}
-    trained = {**checkpoint.config, "data": {**checkpoint.config["data"], **_data(config)}}
+    digits = placed({}, config)["data_dir"]
+    checkpoint = read_any_trained(config["ckpt_path"], config["model"], config["quant"], digits)
+    data = {**placed(checkpoint.config["data"], config), "eval_batch_size": config["batch_size"]}
+    trained = {**checkpoint.config, "data": data}
     datamodule = build_datamodule(trained)
     integers, engine = None, None
     if arithmetic == INTEGER:
-        network = network_of_integers(checkpoint, places, config["export"]["stream_bit"])
+        network = network_of_integers(checkpoint, data, config["export"]["stream_bit"])
         if config["engine"] != TORCH:
             engine = open_engine(network, config["engine"], config["trainer"]["threads"])
         integers = IntegerClassifier(fold_batch_norms(network), checkpoint.network, engine)
     classifier = QuantClassifier(trained, network=checkpoint.network)
-    cost = measure_cost(classifier.network, _IMAGE)  # early: nothing is compiled yet
+    options = datamodule.options
+    shape = (1, options.channels, options.size, options.size)
+    cost = measure_cost(classifier.network, shape)  # early: nothing is compiled yet
     prepare(classifier, config["trainer"])
     thresholds = clipping_thresholds(classifier.network)
     if integers is not None:
@@ -85,25 +88,23 @@ def evaluate(config: Mapping[str, Any], open_engine: OpenEngine) -> dict[str, An
     texts = [_thresholds_text(thresholds)] if thresholds else []
     if integers is not None and facts is not None:
         texts += [integer_text(facts, scores["images"]), operations_text(integers.integers)]
-    return _written(config, trainer, evaluation, [*texts, cost_table(cost)])
+    return _written(config, trainer, evaluation, class_names(options), [*texts, cost_table(cost)])
 
 
 def _evaluate_export(config: Mapping[str, Any], engine: Engine) -> dict[str, Any]:
-    classes = engine(np.zeros(_IMAGE, np.uint8)).shape[1]
-    if classes != NUM_CLASSES:
-        raise UserError(f"ckpt_path={config['ckpt_path']}: has {classes} classes; digits have {NUM_CLASSES}")
-    data = {"seed": 0, "data": _data(config)}
-    classifier = QuantClassifier(data, network=EngineClassifier(engine))
+    trained = {"seed": 0, "data": {**placed({}, config), "eval_batch_size": config["batch_size"]}}
+    datamodule = build_datamodule(trained)
+    options = datamodule.options
+    classes = engine(np.zeros((1, options.channels, options.size, options.size), np.uint8)).shape[1]
+    if classes != options.classes:
+        raise UserError(f"ckpt_path={config['ckpt_path']}: has {classes} classes; the images have {options.classes}")
+    classifier = QuantClassifier(trained, network=EngineClassifier(engine))
     prepare(classifier, config["trainer"])
     trainer = _trainer(config)
-    scores = evaluate_split(trainer, classifier, build_datamodule(data), config["split"])
+    scores = evaluate_split(trainer, classifier, datamodule, config["split"])
     if not trainer.is_global_zero:
         return {}
-    return _written(config, trainer, _opening(config, scores, engine), [])
-
-
-def _data(config: Mapping[str, Any]) -> dict[str, Any]:
-    return {**{key: config[key] for key in ("data_dir", "download")}, "eval_batch_size": config["batch_size"]}
+    return _written(config, trainer, _opening(config, scores, engine), class_names(options), [])
 
 
 def _trainer(config: Mapping[str, Any]) -> pl.Trainer:
@@ -128,20 +129,20 @@ def _opening(config: Mapping[str, Any], scores: Mapping[str, Any], engine: Engin
 
 
 def _written(
-    config: Mapping[str, Any], trainer: pl.Trainer, evaluation: dict[str, Any], texts: list[str]
+    config: Mapping[str, Any], trainer: pl.Trainer, evaluation: dict[str, Any], names: Sequence[str], texts: list[str]
 ) -> dict[str, Any]:
     """Writes and prints an evaluation; `texts` are printed behind its scores."""
     machine = hardware(trainer.strategy.root_device)
     evaluation |= {"versions": versions(), "commit": commit(), "hardware": machine}
     output_dir = Path(config["paths"]["output_dir"])
     write_json(output_dir / EVALUATION_FILE, evaluation, config["paths"]["root_dir"])
-    confusion_figure(evaluation["confusion"]).savefig(output_dir / CONFUSION_PICTURE, dpi=150)
-    print(_scores_text(evaluation), *texts, sep="\n\n", end="\n\n")
+    confusion_figure(evaluation["confusion"], names).savefig(output_dir / CONFUSION_PICTURE, dpi=150)
+    print(_scores_text(evaluation, names), *texts, sep="\n\n", end="\n\n")
     print("written:", output_dir / EVALUATION_FILE, output_dir / CONFUSION_PICTURE, sep="\n  ")
     return evaluation
 
 
-def _scores_text(evaluation: Mapping[str, Any]) -> str:
+def _scores_text(evaluation: Mapping[str, Any], names: Sequence[str]) -> str:
     right = sum(row[label] for label, row in enumerate(evaluation["confusion"]))
     images, engine = evaluation["images"], evaluation["engine"]
     lines = [
@@ -152,7 +153,7 @@ def _scores_text(evaluation: Mapping[str, Any]) -> str:
         lines.append(
             f"engine {engine['name']} ({engine['computes']}): {counted(images, 'image')} in {engine['seconds']:.2f} s"
         )
-    classes = [[label, percent(value)] for label, value in enumerate(evaluation["class_accuracy"])]
+    classes = [[name, percent(value)] for name, value in zip(names, evaluation["class_accuracy"], strict=True)]
     return "\n".join([*lines, "", text_table(classes, ["class", "accuracy"])])
 
 

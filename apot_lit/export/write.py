@@ -7,7 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from apot_lit.data.embedded import load_idx_pair
+from apot_lit.data.options import DataOptions
+from apot_lit.data.sources import load_set, placed
 from apot_lit.errors import UserError
 from apot_lit.evaluation.arithmetic import network_of_integers, operations_facts, operations_text
 from apot_lit.evaluation.cost import cost_table, measure_cost
@@ -62,11 +63,14 @@ def export(config: Mapping[str, Any]) -> dict[str, Any]:
     else:
         refuse_occupied(kind, output, config["overwrite"])
     require_packages(kind, f"format={kind}")
-    trained = read_any_trained(config["ckpt_path"], config["model"], config["quant"], config["data_dir"])
+    digits = placed({}, config)["data_dir"]
+    trained = read_any_trained(config["ckpt_path"], config["model"], config["quant"], digits)
+    data = placed(trained.config["data"], config)
+    if kind == "web":
+        require_drawable(data)
     network = trained.network.eval()
-    places = {key: config[key] for key in ("data_dir", "download")}
-    integers = network_of_integers(trained, places, config["export"]["stream_bit"])
-    images, labels = load_idx_pair(Path(config["data_dir"]), "test", config["download"])
+    integers = network_of_integers(trained, data, config["export"]["stream_bit"])
+    images, labels = load_set(DataOptions(**data), "test")
     arithmetic = _compare_arithmetic(network, integers, images, labels)
     if written:
         verification = verify(integers, _engine(kind, output), images, _stored(kind, integers))
@@ -170,6 +174,17 @@ def _kind_of(output: Path) -> str:
     if output.suffix not in kinds:
         raise UserError(f"output={output}: must be a directory, or end in {' or '.join(kinds)}")
     return kinds[output.suffix]
+
+
+def require_drawable(data: Mapping[str, Any]) -> None:
+    """Refuses a page for what nobody draws on it: it is made for digits in grey, as those of MNIST.
+
+    Raises:
+        UserError: for a network of another data set.
+    """
+    source = data.get("source", DataOptions.source)
+    if source != DataOptions.source:
+        raise UserError(f"format=web: is a page for digits as MNIST has them, the network is of data.source={source}")
 
 
 def _facts(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,7 +8,8 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
-from apot_lit.data.embedded import load_idx_pair
+from apot_lit.data.options import DataOptions
+from apot_lit.data.sources import load_set, placed
 from apot_lit.evaluation.arithmetic import network_of_integers
 from apot_lit.graph.steps import Step
 from apot_lit.hardware.layer_testbench import INPUTS, PARAMETERS, RESULTS, TOP, WEIGHTS, layer_testbench
@@ -36,10 +37,11 @@ def read_integers(config: Mapping[str, Any]) -> tuple[IntegerNetwork, Tensor]:
     Raises:
         UserError: if there is no such checkpoint, or it can't be integers.
     """
-    trained = read_any_trained(config["ckpt_path"], config["model"], config["quant"], config["data_dir"])
-    places = {key: config[key] for key in ("data_dir", "download")}
-    integers = fold_batch_norms(network_of_integers(trained, places, config["export"]["stream_bit"]))
-    return integers, load_idx_pair(Path(config["data_dir"]), "test", config["download"])[0][: config["images"]]
+    digits = placed({}, config)["data_dir"]
+    trained = read_any_trained(config["ckpt_path"], config["model"], config["quant"], digits)
+    data = placed(trained.config["data"], config)
+    integers = fold_batch_norms(network_of_integers(trained, data, config["export"]["stream_bit"]))
+    return integers, load_set(DataOptions(**data), "test")[0][: config["images"]]
 
 
 def write_layers(

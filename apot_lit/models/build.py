@@ -16,7 +16,7 @@ def build_network(config: Mapping[str, Any]) -> nn.Module:
 
     Args:
         config: the sections ``model`` (options of `ResNet`), ``quant`` (those of `QuantSpec`) and ``data`` (of which
-            ``mean`` and ``std`` are those of `PixelInput`).
+            ``mean`` and ``std`` are those of `PixelInput`, and ``channels`` and ``classes`` those of the images).
 
     Raises:
         UserError: for a value outside what is allowed, and a pattern of ``quant.overrides`` that matches no layer.
@@ -25,7 +25,10 @@ def build_network(config: Mapping[str, Any]) -> nn.Module:
         pixels = PixelInput(config["data"]["mean"], config["data"]["std"])
     with user_values("quant"):
         spec = QuantSpec(**config["quant"])
+    # Older configurations lack these, which are then those of MNIST.
+    names = {"classes": "num_classes", "channels": "in_channels"}
+    images = {names[key]: value for key, value in config["data"].items() if key in names}
     with user_values("model"):
-        network = ResNet(**config["model"], input=pixels)
+        network = ResNet(**config["model"], **images, input=pixels)
     with user_values("quant"):
         return quantize_model(network, spec, inputs=Inputs())  # all come from ReLUs

@@ -1,4 +1,4 @@
-"""Float ResNets for 28x28 grey-scale images, built from torchvision's blocks; they know nothing of quantisation.
+"""Float ResNets for small images, built from torchvision's blocks; they know nothing of quantisation.
 
 Every ReLU is a module of its own, so that quantisation can leave out those that it makes superfluous.
 """
@@ -87,6 +87,7 @@ class ResNet(nn.Module):
             convolution of stride 1, no pool; ``"strided"``: 5x5 convolution of stride 2, no pool.
         width: channels of the stem and the first stage, from 1 to 512.
         num_classes: number of logits.
+        in_channels: of the images: 1 grey, 3 in colour.
         residual_gamma: initial weight of the last batch norm of each block, from 0 to 1; None: 1 in basic blocks, 0.1
             in bottleneck blocks. At 0 (Goyal et al., "Accurate, Large Minibatch SGD", 2017, section 5.1) the strided
             shortcuts alone would decide: they see one corner of the image, which is blank in most digits, and batch
@@ -94,7 +95,7 @@ class ResNet(nn.Module):
         input: what the network begins with, such as `PixelInput`; None: the first convolution reads what it is given.
 
     Shape:
-        images ``[N, 1, H, W]``, those that `input` takes, to logits ``[N, num_classes]``.
+        images ``[N, in_channels, H, W]``, those that `input` takes, to logits ``[N, num_classes]``.
 
     Raises:
         ValueError: for a value that is not allowed; one line that begins with the argument.
@@ -115,6 +116,7 @@ class ResNet(nn.Module):
         stem: Stem = "reference",
         width: int = 16,
         num_classes: int = 10,
+        in_channels: int = 1,
         residual_gamma: float | None = None,
         input: nn.Module | None = None,
     ) -> None:
@@ -125,11 +127,11 @@ class ResNet(nn.Module):
         block, depths = ARCHITECTURES[name]
         self.input = nn.Identity() if input is None else input
         if stem == "reference":
-            self.conv1 = nn.Conv2d(1, width, 7, stride=2, padding=3, bias=False)
+            self.conv1 = nn.Conv2d(in_channels, width, 7, stride=2, padding=3, bias=False)
             self.maxpool: nn.Module = nn.MaxPool2d(3, stride=2, padding=1)
         else:
             kernel, stride = (3, 1) if stem == "small" else (5, 2)
-            self.conv1 = nn.Conv2d(1, width, kernel, stride=stride, padding=kernel // 2, bias=False)
+            self.conv1 = nn.Conv2d(in_channels, width, kernel, stride=stride, padding=kernel // 2, bias=False)
             self.maxpool = nn.Identity()
         self.bn1 = nn.BatchNorm2d(width)
         self.relu = nn.ReLU(inplace=True)

@@ -6,10 +6,11 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy.typing as npt
 
-from apot_lit.config.installed import only_in_clone
+from apot_lit.data.sources import placed
 from apot_lit.errors import UserError
 from apot_lit.export.onnx_engine import OnnxEngine
 from apot_lit.export.packed_engine import PackedEngine
+from apot_lit.installed import only_in_clone
 from apot_lit.predict.float_engine import FloatEngine
 from apot_lit.stored.needs import require_packages
 from apot_lit.stored.trained import read_any_trained
@@ -47,7 +48,8 @@ def open_engine(config: Mapping[str, Any]) -> Opened:
     """
     path = Path(config["ckpt_path"])
     if path.suffix not in (".onnx", ".safetensors"):
-        trained = read_any_trained(config["ckpt_path"], config["model"], config["quant"], config["data_dir"])
+        digits = placed({}, config)["data_dir"]
+        trained = read_any_trained(config["ckpt_path"], config["model"], config["quant"], digits)
         return Opened(FloatEngine(trained.network.eval()), 1.0)
     if config["model"] is not None or config["quant"]["bit"] is not None:
         raise UserError(f"ckpt_path={path}: carries its own configuration; leave model and quant out")

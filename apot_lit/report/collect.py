@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from apot_lit.config.installed import only_in_clone
 from apot_lit.config.schemas import TrainConfig
-from apot_lit.data.options import SET_SIZES
+from apot_lit.data.known import KNOWN
+from apot_lit.data.options import DataOptions
 from apot_lit.errors import UserError
+from apot_lit.installed import only_in_clone
 from apot_lit.report.statistics import Outcome
 from apot_lit.runs.contents import NotUsable, read_result
 from apot_lit.runs.protocol import Difference, Row, protocol, recipe, row
@@ -52,7 +53,8 @@ class Run:
     def outcome(self) -> Outcome:
         """The test images classified correctly and not."""
         confusion, wrong = self.result.get("confusion"), self.result.get("misclassified")
-        images = SET_SIZES["test"] if confusion is None else sum(map(sum, confusion))  # a test may have been cut short
+        # A test may have been cut short; results without the matrix are old ones of MNIST.
+        images = KNOWN["mnist"].sizes["test"] if confusion is None else sum(map(sum, confusion))
         positions = None if wrong is None else frozenset(image for image, _, _ in wrong)
         return Outcome(self.test_accuracy, images, positions)
 
@@ -67,13 +69,15 @@ class Group:
     """All runs of one protocol.
 
     Attributes:
-        name: its recipe, followed by what sets it apart from larger groups of the same recipe.
+        data: the name of the data set.
+        name: its recipe, followed by what sets it apart from larger groups of the same recipe and data set.
         recipe: the recipe alone.
-        main: whether it is the largest group of its recipe.
+        main: whether it is the largest group of its recipe and data set.
         protocol: every option that differs from the defaults.
         runs: the runs by row, ordered by seed.
     """
 
+    data: str
     name: str
     recipe: str
     main: bool
@@ -171,16 +175,18 @@ def _groups(runs: Iterable[Run]) -> list[Group]:
     for run in runs:
         by_protocol[protocol(run.result["config"])].append(run)
     named = [(_recipe(members), options, members) for options, members in by_protocol.items()]
-    largest: dict[str, tuple[Difference, ...]] = {TrainConfig.recipe: ()}  # what is called default differs in nothing
+    # What is called default differs in nothing.
+    largest: dict[tuple[str, str], tuple[Difference, ...]] = {(DataOptions.name, TrainConfig.recipe): ()}
     groups = []
     for name, options, members in sorted(named, key=lambda item: (item[0], -len(item[2]), item[1])):
-        usual = largest.setdefault(name, options)
+        data = dict(options).get("data.name", DataOptions.name)
+        usual = largest.setdefault((data, name), options)
         main = options == usual
         rows: dict[Row, list[Run]] = defaultdict(list)
         for run in sorted(members, key=lambda run: run.seed):
             rows[run.row].append(run)
         title = name if main else f"{name} with {_difference(dict(usual), dict(options))}"
-        groups.append(Group(title, name, main, options, dict(rows)))
+        groups.append(Group(data, title, name, main, options, dict(rows)))
     return groups
 
 

@@ -8,11 +8,15 @@ from pathlib import Path
 from typing import Any
 
 from apot_lit.benchmark.benchmark_tables import inference_report, markdown_table
-from apot_lit.config.installed import only_in_clone
 from apot_lit.data.embedded import load_idx_pair
+from apot_lit.data.known import KNOWN
+from apot_lit.data.options import DataOptions
+from apot_lit.data.sources import placed
 from apot_lit.errors import UserError
+from apot_lit.installed import only_in_clone
 from apot_lit.report.answer import answering, best_summary
 from apot_lit.report.collect import Collection, collect
+from apot_lit.report.data_sets import data_section, names_of_data, of_data, title_of
 from apot_lit.report.documents import filled
 from apot_lit.report.hardware_front import front_picture
 from apot_lit.report.hardware_tables import hardware_sections
@@ -39,6 +43,7 @@ from apot_lit.runs.contents import NotUsable, read_json
 from apot_lit.runs.files import write_text
 from apot_lit.runs.schema import one_line
 
+_OTHER = "fashion_mnist"  # the data set that a document has a section on, besides MNIST
 _UNPRICED = f"{{}}: {FILES} must be files that hardware.py wrote"
 
 
@@ -52,21 +57,27 @@ def report(config: Mapping[str, Any]) -> None:
         UserError: for a directory without results, or a document that can't be filled; nothing is written then.
     """
     results_dir = Path(config["results_dir"])
-    collection = collect(results_dir)
+    everything = collect(results_dir)
+    reported, *others = names_of_data(everything)
+    collection = of_data(everything, reported)
     published_path = Path(config["published"])
     if not published_path.exists():
         raise UserError(f"published={published_path}: there is no such file{only_in_clone(published_path)}")
     with _one_line(f"published={published_path}: must have the columns model, bit, scheme and published_percent"):
         published = read_published(published_path)
-    text = markdown(collection, published)
+    further = [f"# {title_of(name)}\n\n{data_section(everything, name)}" for name in others]
+    text = "\n\n".join([markdown(collection, published), *further])
     prices = hardware_prices(results_dir)
-    sections = document_sections(collection, published, results_dir) if config["documents"] else {}
+    sections = document_sections(everything, published, results_dir) if config["documents"] else {}
     documents = {path: filled(path, sections) for path in map(Path, config["documents"])}
 
     output_dir = Path(config["paths"]["output_dir"])
-    if config["download"]:
-        load_idx_pair(config["data_dir"], "test", download=True)
-    pictures = all_pictures(collection, feature(collection), Path(config["data_dir"]))
+    featured = feature(collection)
+    data = placed(featured.result["config"]["data"], config)
+    source = data.get("source", DataOptions.source)
+    if config["download"] and source in KNOWN:
+        load_idx_pair(data["data_dir"], "test", download=True, source=source)
+    pictures = all_pictures(collection, featured, Path(data["data_dir"]))
     front = None if prices is None else front_picture(prices, answering(collection))
     if front is not None:
         caption = "Accuracy against area per operation; a dot for each seed, bars: 95 % interval of the mean"
@@ -80,7 +91,7 @@ def report(config: Mapping[str, Any]) -> None:
         written.append(output_dir / name)
         write_text(written[-1], content)
     written.append(output_dir / "results.csv")
-    write_csv(collection, written[-1])
+    write_csv(everything, written[-1])
     for document, updated in documents.items():
         write_text(document, updated)
         written.append(document)
@@ -89,6 +100,8 @@ def report(config: Mapping[str, Any]) -> None:
     for group in collection.groups:
         if not group.main:
             print(f"kept apart, another protocol: {group.name}", file=sys.stderr)
+    for name in others:
+        print(f"kept apart, another data set: {title_of(name)}", file=sys.stderr)
     print("written:", *written, sep="\n  ")
 
 
@@ -103,8 +116,10 @@ def document_sections(collection: Collection, published: Published, results_dir:
     Raises:
         UserError: for a damaged file.
     """
+    whole, collection = collection, of_data(collection, names_of_data(collection)[0])
     measured = {**benchmark_tables(results_dir), **integer_sections(results_dir)}
     sections = {"results": markdown(collection, published), **measured, "comparison": levels_compared(collection)}
+    sections[_OTHER] = data_section(whole, _OTHER)
     parts = parts_table(collection)
     if parts is not None:
         sections["parts"] = parts

@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 
 from apot_lit.report.answer import answer_sentences, answering
 from apot_lit.report.collect import Collection, Group, Run
+from apot_lit.report.data_sets import title_of
 from apot_lit.report.interactive import (
     accuracy_picture,
     as_html,
@@ -54,6 +55,7 @@ def build_page(
     runs = [(group, run) for group in collection.groups for members in group.runs.values() for run in members]
     return environment.get_template("report.html.j2").render(
         script=script(),
+        data=title_of(answer.data),
         date=f"{datetime.now():%Y-%m-%d %H:%M}",
         commit=(commit() or "unknown")[:12],
         machines=sorted({run.machine for _, run in runs if run.machine is not None}),

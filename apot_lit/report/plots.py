@@ -13,6 +13,8 @@ from matplotlib import pyplot
 from matplotlib.figure import Figure
 
 from apot_lit.data.embedded import load_idx_pair
+from apot_lit.data.known import KNOWN
+from apot_lit.data.options import DataOptions
 from apot_lit.quant.levels import Scheme, level_set
 from apot_lit.report.collect import Collection, Group, Run
 from apot_lit.report.statistics import mean_half_width
@@ -95,15 +97,19 @@ def weight_histogram(run: Run) -> Figure | None:
 
 def confusion(run: Run) -> Figure | None:
     """Confusion matrix of the test images."""
-    return confusion_figure(run.result["confusion"]) if run.result.get("confusion") else None
+    counts, data = run.result.get("confusion"), run.result["config"]["data"]
+    known = KNOWN.get(data.get("source", DataOptions.source))
+    names = map(str, range(len(counts or []))) if known is None else known.class_names
+    return confusion_figure(counts, list(names)) if counts else None
 
 
 def misclassified(run: Run, data_dir: Path) -> Figure | None:
-    """The test images that were classified wrongly, the first 40."""
+    """The test images that were classified wrongly, the first 40; of an official data set."""
     wrong = run.result.get("misclassified")
-    if not wrong:
+    source = run.result["config"]["data"].get("source", DataOptions.source)
+    if not wrong or source not in KNOWN:
         return None
-    images, _ = load_idx_pair(data_dir, "test")
+    images, _ = load_idx_pair(data_dir, "test", source=source)
     shown = wrong[:_MAX_DIGITS]
     columns = 10
     lines = -(-len(shown) // columns)
@@ -113,7 +119,7 @@ def misclassified(run: Run, data_dir: Path) -> Figure | None:
     for axes in panels.flat:
         axes.axis("off")
     for axes, (index, label, predicted) in zip(panels.flat, shown, strict=False):
-        axes.imshow(np.asarray(images[index, 0]), cmap="gray_r")
+        axes.imshow(np.asarray(images[index].permute(1, 2, 0)), cmap="gray_r")  # of colours no map is used
         axes.set_title(f"{label} as {predicted}", fontsize=8)
     return figure
 

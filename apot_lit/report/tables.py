@@ -7,6 +7,7 @@ from pathlib import Path
 
 from tabulate import tabulate
 
+from apot_lit.data.options import DataOptions
 from apot_lit.quant.spec import FULL_PRECISION
 from apot_lit.report.collect import Collection, Group, Run
 from apot_lit.report.pairs import apot_and_uniform, apot_minus_uniform, described, machines
@@ -62,10 +63,11 @@ def read_published(path: Path) -> dict[tuple[str, int, str], str]:
 def build_tables(group: Group, published: Published, diverged: Diverged) -> list[Table]:
     """Builds the tables of a protocol: full precision, APoT, uniform compared with APoT, and plain powers of two.
 
-    The largest group of the recipes ``reference`` and ``best`` gets every row of the published tables, those not
-    run yet or without an end say so, and the published accuracies beside them; other groups have the rows they have.
+    The largest group on MNIST of the recipes ``reference`` and ``best`` gets every row of the published tables, those
+    not run yet or without an end say so, and the published accuracies beside them; other groups have the rows they
+    have.
     """
-    complete = group.main and group.recipe in ("reference", "best")
+    complete = group.main and group.recipe in ("reference", "best") and group.data == DataOptions.name
     if not complete or any(key.startswith("model.") for key, _ in group.protocol):
         published = {}
     wanted = [Row(model, bit, scheme) for model in MODELS for scheme in ("apot", "uniform") for bit in BITS]

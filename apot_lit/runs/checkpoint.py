@@ -11,8 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from apot_lit.config.installed import only_in_clone
 from apot_lit.errors import UserError
+from apot_lit.installed import only_in_clone
 from apot_lit.runs.checksum import checksum
 from apot_lit.runs.contents import CHECKPOINT, WEIGHTS
 from apot_lit.runs.plain import Plain

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from apot_lit.config.sections import ModelConfig
-from apot_lit.data.options import SEED, SET_SIZES, DataOptions
+from apot_lit.data.options import SEED, DataOptions
 from apot_lit.quant.spec import QuantSpec
 from apot_lit.runs.plain import Dense, Plain
 from apot_lit.runs.protocol import protocol, row
@@ -25,11 +25,9 @@ from apot_lit.runs.schema import (
     options_of,
 )
 
-_CLASSES = 10
-
 _NAME = Text(r"[A-Za-z0-9_.+-]{1,100}", "a name of letters, digits and _ . + -")
 _TITLE = Text(r"[^\x00-\x1f\x7f/]{1,60}", "a text of at most 60 characters without / and line breaks")
-_COUNT = Integer(0, max(SET_SIZES.values()))
+_COUNT = Integer(low=0)
 
 NETWORK_CONFIG: Schema = All(
     (
@@ -73,18 +71,12 @@ CHECKPOINT: Schema = Fields({"hyper_parameters": Fields({"config": CONFIG})}, {"
 
 _CONFUSION = All(
     (
-        Items(Items(_COUNT, _CLASSES), _CLASSES),
+        Items(Items(_COUNT)),
+        Rule(lambda rows: all(len(row) == len(rows) for row in rows), "have as many columns as rows"),
         Rule(lambda rows: any(map(any, rows)), "count at least one image"),
     )
 )
-_MISCLASSIFIED = Items(
-    All(
-        (
-            Items(Integer(0, SET_SIZES["test"] - 1), 3),
-            Rule(lambda image: max(image[1:]) < _CLASSES, "be an image, its digit and another"),
-        )
-    )
-)
+_MISCLASSIFIED = Items(Items(_COUNT, 3))
 _HISTORY = All(
     (
         Entries(Items(OrNull(Number()))),
@@ -114,6 +106,21 @@ _HISTOGRAM = All(
 )
 _HARDWARE = Fields({"cpu": Text(), "threads": Integer(low=1), "device": Text()})
 
+
+def _classes(result: Any) -> int:
+    return int(result["config"]["data"].get("classes", DataOptions.classes))
+
+
+def _labels(result: Any) -> int:
+    """The largest label or prediction of a wrong image, -1 without one."""
+    return max((max(image[1:]) for image in result.get("misclassified") or []), default=-1)
+
+
+def _rows(result: Any) -> int | None:
+    confusion = result.get("confusion")
+    return None if confusion is None else len(confusion)
+
+
 RESULT: Schema = All(
     (
         Plain(),
@@ -133,6 +140,8 @@ RESULT: Schema = All(
                 }.items()
             },
         ),
+        Rule(lambda result: _labels(result) < _classes(result), "name classes below data.classes"),
+        Rule(lambda result: _rows(result) in (None, _classes(result)), "have a row of confusion for each class"),
     )
 )
 """What `train.py` writes to ``result.json``; accuracies are missing where nothing was tested."""

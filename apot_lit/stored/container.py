@@ -6,8 +6,8 @@ from pathlib import Path
 
 from torch import Tensor
 
-from apot_lit.config.installed import only_in_clone
 from apot_lit.errors import UserError
+from apot_lit.installed import only_in_clone
 from apot_lit.runs.checksum import checksum
 from apot_lit.runs.files import replacing
 from apot_lit.runs.schema import one_line

@@ -11,13 +11,15 @@ from torch import Tensor, nn
 from torchmetrics import MeanMetric
 from torchmetrics.classification import MulticlassAccuracy, MulticlassConfusionMatrix
 
+from apot_lit.data.options import DataOptions
+from apot_lit.errors import UserError
 from apot_lit.models.build import build_network
 from apot_lit.training.distillation import Distillation
 from apot_lit.training.optimizers import build_optimizer, build_scheduler
 from apot_lit.training.processes import share_from_first
 from apot_lit.training.relocate import relocate
 
-NUM_CLASSES = 10
+CONSTANT = {"name": "constant"}
 
 Batch = tuple[Tensor, Tensor]
 
@@ -41,26 +43,50 @@ class QuantClassifier(pl.LightningModule):
         tested_split: which images a test is of; the names of what is logged tell, see `final_name`.
 
     Args:
-        config: plain mapping with the sections ``model``, ``quant``, ``data``, ``optimizer`` and ``scheduler``;
-            everything else in it is carried along.
+        config: plain mapping with the sections ``model``, ``quant``, ``data``, ``optimizer`` and ``scheduler``, as
+            `train.py` has it; everything else in it is carried along. None: `network`, `num_classes` and `optimizer`
+            say all that is needed.
         network: a network to use in place of the one that `build_network` makes of the configuration.
         distillation: a teacher to learn from besides the labels; no part of checkpoints.
+        num_classes: number of logits, without a configuration.
+        optimizer: its ``name``, ``lr`` and other options (see `build_optimizer`), without a configuration.
+        scheduler: its ``name`` and options (see `build_scheduler`), without a configuration; None: a constant rate.
 
     Shape:
-        uint8 pixels ``[N, 1, 28, 28]`` to logits ``[N, 10]``.
+        images ``[N, C, H, W]`` that the network takes, uint8 pixels with a configuration, to logits ``[N, classes]``.
 
     Raises:
-        UserError: for a value in `config` outside what is allowed.
+        UserError: for a value in `config` outside what is allowed, and for too few or too many arguments.
+
+    Examples:
+        >>> network = nn.Sequential(nn.Flatten(), nn.Linear(3 * 32 * 32, 100))
+        >>> classifier = QuantClassifier(network=network, num_classes=100, optimizer={"name": "sgd", "lr": 0.1})
+        >>> classifier(torch.zeros(2, 3, 32, 32)).shape
+        torch.Size([2, 100])
     """
 
     def __init__(
         self,
-        config: Mapping[str, Any],
+        config: Mapping[str, Any] | None = None,
         network: nn.Module | None = None,
         distillation: Distillation | None = None,
+        *,
+        num_classes: int | None = None,
+        optimizer: Mapping[str, Any] | None = None,
+        scheduler: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__()
-        self.save_hyperparameters("config", logger=False)
+        own = {"num_classes": num_classes, "optimizer": optimizer, "scheduler": scheduler}
+        if config is None:
+            if network is None or num_classes is None or optimizer is None:
+                raise UserError("QuantClassifier: needs config, or else network, num_classes and optimizer")
+            self.save_hyperparameters(*own, logger=False)
+            config = {"optimizer": optimizer, "scheduler": scheduler or CONSTANT, "data": {"classes": num_classes}}
+        elif given := [name for name, value in own.items() if value is not None]:
+            raise UserError(f"QuantClassifier: {', '.join(given)} can't be given beside config, which has it")
+        else:
+            self.save_hyperparameters("config", logger=False)
+        classes = config["data"].get("classes", DataOptions.classes)
         self.config = config
         self.network = build_network(config) if network is None else network
         self.distillation = distillation
@@ -71,11 +97,11 @@ class QuantClassifier(pl.LightningModule):
         # Looking for NaN would make a GPU wait at every step.
         self.train_loss, self.val_loss, self.test_loss = (MeanMetric(nan_strategy="disable") for _ in range(3))
         self.train_accuracy, self.val_accuracy, self.test_accuracy = (
-            MulticlassAccuracy(NUM_CLASSES, average="micro", validate_args=False) for _ in range(3)
+            MulticlassAccuracy(classes, average="micro", validate_args=False) for _ in range(3)
         )
         self.predictions: list[Tensor] = []
         self.tested_split = "test"
-        self.confusion = MulticlassConfusionMatrix(NUM_CLASSES, validate_args=False)
+        self.confusion = MulticlassConfusionMatrix(classes, validate_args=False)
 
     def forward(self, images: Tensor) -> Tensor:
         """Returns the logits."""
@@ -105,8 +131,7 @@ class QuantClassifier(pl.LightningModule):
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:
         """Returns the loss of a batch: its mean cross entropy, with that of a teacher if there is one."""
         images, labels = batch
-        full = len(labels) == self.config["data"]["batch_size"]
-        logits = self._training_forward()(images) if full else self(images)
+        logits = self._training_forward(len(labels))(images)
         loss = F.cross_entropy(logits, labels)
         if self.distillation is not None:
             loss = self.distillation.loss(images, logits, loss)
@@ -145,6 +170,11 @@ class QuantClassifier(pl.LightningModule):
         self.confusion.update(logits, batch[1])
         self.predictions.append(logits.argmax(1))
 
+    def predict_step(self, batch: Batch | Tensor, batch_index: int) -> dict[str, Tensor]:
+        """Returns the ``logits`` of a batch of images, with labels or without, and its predicted ``classes``."""
+        logits = self(batch if isinstance(batch, Tensor) else batch[0])
+        return {"classes": logits.argmax(1), "logits": logits}
+
     def on_test_epoch_end(self) -> None:
         """Logs loss and accuracy of the split being tested; `confusion` stays readable until the next test."""
         self._log_epoch(final_name(self.tested_split), self.test_loss, self.test_accuracy)
@@ -156,7 +186,7 @@ class QuantClassifier(pl.LightningModule):
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Lets a run that was moved find its best checkpoint."""
-        if self._trainer is not None and self._trainer.ckpt_path is not None:
+        if self._trainer is not None and self._trainer.ckpt_path is not None and "paths" in self.config:
             directory = Path(self.config["paths"]["output_dir"]) / "checkpoints"
             relocate(checkpoint, directory, Path(self._trainer.ckpt_path))
 
@@ -167,13 +197,13 @@ class QuantClassifier(pl.LightningModule):
         scheduler = build_scheduler(optimizer, self.config["scheduler"], total_steps, self.trainer.max_epochs or 0)
         return {"optimizer": optimizer, "lr_scheduler": scheduler}
 
-    def _training_forward(self) -> Callable[[Tensor], Tensor]:
-        """What computes the logits of full batches; compiled only now, since a compiled function can't be copied."""
-        if self.stand_in is not None:
+    def _training_forward(self, images: int) -> Callable[[Tensor], Tensor]:
+        """What computes the logits of a batch; compiled only now, since a compiled function can't be copied."""
+        if self._compile_mode is None or self.stand_in is not None or images != self.config["data"]["batch_size"]:
             return self
-        if self._compile_mode is not None and self._compiled is None:
+        if self._compiled is None:
             self._compiled = torch.compile(self.forward, mode=self._compile_mode, dynamic=False)
-        return self if self._compiled is None else self._compiled
+        return self._compiled
 
     def _evaluate(self, batch: Batch, loss: MeanMetric, accuracy: MulticlassAccuracy) -> Tensor:
         images, labels = batch

@@ -9,7 +9,7 @@ from pytorch_lightning.callbacks import LearningRateMonitor, ModelCheckpoint
 from pytorch_lightning.loggers import Logger
 from pytorch_lightning.utilities import rank_zero_only
 
-from apot_lit.data.mnist import build_datamodule
+from apot_lit.data.datamodule import build_datamodule
 from apot_lit.errors import Interrupted, UserError
 from apot_lit.quant import clipping_thresholds
 from apot_lit.quant.histogram import weight_histogram

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from apot_lit.data.mnist import Split
+from apot_lit.data.datamodule import Split
 from apot_lit.runs.protocol import SCHEME_NAMES, row
 from apot_lit.runs.text import counted
 from apot_lit.training.classifier import QuantClassifier

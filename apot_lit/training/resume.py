@@ -6,9 +6,9 @@ from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
-from apot_lit.config.installed import called
 from apot_lit.config.overrides import override
 from apot_lit.errors import UserError
+from apot_lit.installed import called
 from apot_lit.runs.checkpoint import checkpoint_config, load_checkpoint
 from apot_lit.runs.protocol import NEUTRAL, OWN_CALLBACKS, callbacks_of, is_neutral_callback, protocol
 from apot_lit.stored.container import is_packed
@@ -22,6 +22,7 @@ _CHOICES = {
     "optimizer": ("optimizer.name",),
     "scheduler": ("scheduler.name",),
     "quant": ("quant.power", "quant.additive"),
+    "data": ("data.name", "data.source"),
 }
 _ANYWHERE = ("paths", "sweep", "ckpt_path")  # of this call, not of the run
 
@@ -49,13 +50,16 @@ def resumed(config: Mapping[str, Any], defaults: Mapping[str, Any], overrides: S
     merged |= {key: deepcopy(config[key]) for key in _ANYWHERE}
     now, usual, then = dict(_flat(config)), dict(_flat(defaults)), dict(_flat(before))
     explicit = {*given, *(key for group in given for key in _CHOICES.get(group, ()))}
+    # Where the data lies is of this machine, unless this call means that of another set.
+    same_data = now.get("data.source") == then.get("data.source", usual.get("data.source"))
     for key in sorted({*now, *usual}):
         foreign = key not in then and key.startswith(("optimizer.", "scheduler."))  # an option of another one
         value, was = now.get(key), then.get(key, None if foreign else usual.get(key))
         chosen = key in explicit or value != usual.get(key)
         if key not in NEUTRAL and chosen and value != was:
             _check_change(key, was, before, where)
-        anew = chosen or key in ("data.data_dir", "data.download")  # which are of this machine
+        of_machine = key in ("data.data_dir", "data.download") and same_data
+        anew = chosen or of_machine
         if not foreign:
             _put(merged, key, value if anew else was)
     if any(key.startswith(("callbacks", "experiment")) for key in given):

@@ -13,7 +13,7 @@ from omegaconf import OmegaConf, open_dict
 from apot_lit.benchmark.setting import build_setting
 from apot_lit.config.instantiate import build_all
 from apot_lit.config.registration import plain, register
-from apot_lit.data.mnist import build_datamodule
+from apot_lit.data.datamodule import build_datamodule
 from apot_lit.models.build import build_network
 from apot_lit.quant import QuantSpec
 from apot_lit.training.optimizers import build_optimizer, build_scheduler
@@ -100,7 +100,7 @@ def test_train_composes_and_builds(choice, tmp_path, monkeypatch):
 
 def test_evaluate_composes(tmp_path):
     config = composed("evaluate", tmp_path, "ckpt_path=x.ckpt")
-    assert Path(config["data_dir"]).name == "mnist"
+    assert config["data_dir"] is None
 
 
 def test_export_predict_and_report_compose(tmp_path):

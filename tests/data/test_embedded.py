@@ -13,9 +13,9 @@ import torch
 import torchvision
 
 from apot_lit.data import embedded
+from apot_lit.data.datamodule import build_datamodule
 from apot_lit.data.embedded import has_files, load_idx_pair
 from apot_lit.data.idx import parse_idx
-from apot_lit.data.mnist import build_datamodule
 from apot_lit.errors import UserError
 
 MNIST_DIR = Path(__file__).parents[2] / "data" / "mnist"
@@ -254,7 +254,7 @@ def test_a_download_of_the_wrong_size(tmp_path: Path, monkeypatch: pytest.Monkey
             self.targets = torch.zeros(3, dtype=torch.int64)
 
     monkeypatch.setattr(torchvision.datasets, "MNIST", Small)
-    assert "[3, 28, 28]" in one_line_error(tmp_path, download=True)
+    assert "[3, 1, 28, 28]" in one_line_error(tmp_path, download=True)
 
 
 def test_a_failed_download(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -94,7 +94,7 @@ def test_the_average_is_the_one_of_its_formula(tmp_path):
 
 
 def test_batch_norms_are_those_of_the_training_images(train):  # noqa: F811
-    from apot_lit.data.mnist import build_datamodule
+    from apot_lit.data.datamodule import build_datamodule
     from apot_lit.training.classifier import QuantClassifier
 
     directory, _ = train(*BEST, "trainer.max_epochs=1")

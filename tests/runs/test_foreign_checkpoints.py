@@ -9,7 +9,7 @@ from random import Random
 import pytest
 import torch
 
-from apot_lit.data.mnist import build_datamodule
+from apot_lit.data.datamodule import build_datamodule
 from apot_lit.errors import UserError
 from apot_lit.runs.checkpoint import FORMAT, SEAL, read_file, sealed
 from apot_lit.stored.trained import read_any_trained, read_trained

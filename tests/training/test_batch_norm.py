@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from apot_lit.data.mnist import build_datamodule
+from apot_lit.data.datamodule import build_datamodule
 from apot_lit.stored.trained import read_trained
 
 TINY = ["model=resnet10", "model.width=2", "data.train_images=384", "data.eval_batch_size=384", "data.batch_size=64",

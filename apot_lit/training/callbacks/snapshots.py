@@ -5,10 +5,12 @@ from typing import Any
 import pytorch_lightning as pl
 from torchmetrics.classification import MulticlassConfusionMatrix
 
+from apot_lit.data.datamodule import ImageDataModule
+from apot_lit.data.sources import class_names
 from apot_lit.quant.histogram import weights_before_and_after
 from apot_lit.quant.ranges import TRUTH, check
 from apot_lit.runs.confusion import confusion_figure
-from apot_lit.training.classifier import NUM_CLASSES, QuantClassifier, final_name
+from apot_lit.training.classifier import QuantClassifier, final_name
 from apot_lit.training.loggers import closed_after, log_histogram, log_picture
 
 
@@ -26,7 +28,11 @@ class Snapshots(pl.Callback):
     def __init__(self, each_validation: bool = False) -> None:
         check("each_validation", each_validation, TRUTH)
         self.each_validation = each_validation
-        self._confusion = MulticlassConfusionMatrix(NUM_CLASSES, validate_args=False)
+
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        """Makes a confusion matrix for as many classes as the network has."""
+        assert isinstance(pl_module, QuantClassifier)
+        self._confusion = MulticlassConfusionMatrix(pl_module.confusion.num_classes, validate_args=False)
 
     def on_validation_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int, dataloader_idx: int = 0
@@ -79,6 +85,9 @@ class Snapshots(pl.Callback):
         counts = confusion.compute().tolist()  # of all processes: each must ask
         if not (trainer.is_global_zero and trainer.loggers):
             return
-        with closed_after(confusion_figure(counts)) as figure:
+        data = getattr(trainer, "datamodule", None)
+        own = isinstance(data, ImageDataModule)
+        names = class_names(data.options) if own else [str(label) for label in range(len(counts))]
+        with closed_after(confusion_figure(counts, names)) as figure:
             for logger in trainer.loggers:
                 log_picture(logger, name, figure, trainer.global_step)

@@ -1,7 +1,7 @@
-"""The Lightning data module of MNIST."""
+"""The Lightning data module: images that lie whole on the training device."""
 
+import functools
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, Literal
 
 import pytorch_lightning as pl
@@ -9,17 +9,17 @@ import torch
 from torch import Tensor
 
 from apot_lit.data.augment import Augmentation
-from apot_lit.data.embedded import has_files, load_idx_pair
 from apot_lit.data.known import OfficialSet
 from apot_lit.data.loader import BatchLoader
-from apot_lit.data.options import SEED, SET_SIZES, DataOptions
+from apot_lit.data.options import SEED, DataOptions
+from apot_lit.data.sources import load_set, prepare_set, set_size
 from apot_lit.data.split import split_by_class
 from apot_lit.errors import UserError, user_values
 
 Split = Literal["train", "val", "test"]
 
 
-def build_datamodule(config: Mapping[str, Any]) -> "MNISTDataModule":
+def build_datamodule(config: Mapping[str, Any]) -> "ImageDataModule":
     """Builds the data module from plain configuration.
 
     Args:
@@ -30,21 +30,18 @@ def build_datamodule(config: Mapping[str, Any]) -> "MNISTDataModule":
     """
     with user_values("data"):
         options = DataOptions(**config["data"])
-    return MNISTDataModule(options, config["seed"])
+    return ImageDataModule(options, config["seed"])
 
 
-class MNISTDataModule(pl.LightningDataModule):
-    """MNIST on the training device as 8-bit pixels, split into training, validation and test images.
+class ImageDataModule(pl.LightningDataModule):
+    """Images on the training device as 8-bit pixels, split into training, validation and test images.
 
-    The official training set is split by class into training and validation images; which are which depends on
+    The training set of the data set is split by class into training and validation images; which are which depends on
     `split_seed` and `val_split` alone. Each set is moved to the training device once.
 
     Args:
         options: See `DataOptions`.
         seed: Of the order of training images and of their augmentation, from 0 to 2**32 - 1.
-
-    Attributes:
-        split_sizes: Number of images in "train", "val" and "test".
 
     Raises:
         UserError: If the seed is out of its range.
@@ -55,24 +52,31 @@ class MNISTDataModule(pl.LightningDataModule):
         if seed not in SEED:
             raise UserError(f"seed={seed}: must be {SEED}")
         self.options = options
-        self.data_dir = Path(options.data_dir)
         self.augmentation = Augmentation(options.flip, options.rotate, options.translate, options.zoom, options.shear)
         self.seed = seed
-        self.split_sizes: dict[Split, int] = {
-            "train": options.available_images if options.train_images is None else options.train_images,
-            "val": options.val_split,
-            "test": SET_SIZES["test"],
-        }
         self._sets: dict[OfficialSet, tuple[Tensor, Tensor]] = {}
         self._indices: dict[Split, Tensor] = {}
         self._train_loader: BatchLoader | None = None
         self._position: dict[str, int] | None = None
 
+    @functools.cached_property
+    def split_sizes(self) -> dict[Split, int]:
+        """Number of images in "train", "val" and "test".
+
+        Raises:
+            UserError: If these have to be counted and can't be read, or are fewer than the options take.
+        """
+        available = set_size(self.options, "train")
+        with user_values("data"):
+            self.options.check_count(available)
+        train, test = self.options.train_count(available), set_size(self.options, "test")
+        return {"train": train, "val": self.options.val_split, "test": test}
+
     def __repr__(self) -> str:
         """Sizes of the splits, and what happens to training images; Lightning's own text needs torch's loaders."""
         sizes = ", ".join(f"{split}={size}" for split, size in self.split_sizes.items())
         batch = f"batch_size={self.options.batch_size}"
-        return f"MNISTDataModule({sizes}, {batch}, seed={self.seed}, augmentation={self.augmentation})"
+        return f"ImageDataModule({sizes}, {batch}, seed={self.seed}, augmentation={self.augmentation})"
 
     __str__ = __repr__
 
@@ -89,14 +93,12 @@ class MNISTDataModule(pl.LightningDataModule):
         self._position = state_dict or None
 
     def prepare_data(self) -> None:
-        """Downloads the sets, on one process per node, where that is asked for and the files are not embedded.
+        """Downloads the sets, on one process per node, where that is asked for and the files are not there.
 
         Raises:
-            UserError: If the download fails, or only some of the embedded files are there.
+            UserError: If the download fails, or only some of the files are there.
         """
-        if not has_files(self.data_dir, self.options.source):
-            for name in SET_SIZES:
-                load_idx_pair(self.data_dir, name, self.options.download, self.options.source)
+        prepare_set(self.options)
 
     def setup(self, stage: str | None = None) -> None:
         """Loads the sets that the stage needs and moves them to the training device.
@@ -109,7 +111,7 @@ class MNISTDataModule(pl.LightningDataModule):
         """
         if stage in ("fit", "validate", None):
             self._load("train")
-        if stage in ("test", None):
+        if stage in ("test", "predict", None):
             self._load("test")
 
     def train_dataloader(self) -> BatchLoader:
@@ -133,7 +135,11 @@ class MNISTDataModule(pl.LightningDataModule):
         return self.eval_loader("val") if self.split_sizes["val"] else []
 
     def test_dataloader(self) -> BatchLoader:
-        """Returns the official test images."""
+        """Returns the test images."""
+        return self.eval_loader("test")
+
+    def predict_dataloader(self) -> BatchLoader:
+        """Returns the test images."""
         return self.eval_loader("test")
 
     def eval_loader(self, split: Split, shared: bool = True) -> BatchLoader:
@@ -155,7 +161,7 @@ class MNISTDataModule(pl.LightningDataModule):
         return self._loader(split, self.options.eval_batch_size, train=False, shared=shared)
 
     def calibration_images(self, count: int) -> Tensor:
-        """Returns the first training images, not augmented: uint8 ``[count, 1, 28, 28]``."""
+        """Returns the first training images, not augmented: uint8 ``[count, C, H, W]``."""
         images, _ = self._load("train")
         return images[self._indices["train"][:count]]
 
@@ -179,7 +185,7 @@ class MNISTDataModule(pl.LightningDataModule):
         """Returns an official set on the training device, with the indices of its splits in place."""
         device = torch.device("cpu") if self.trainer is None else self.trainer.strategy.root_device
         if name not in self._sets or self._sets[name][0].device != device:
-            images, labels = load_idx_pair(self.data_dir, name, self.options.download, self.options.source)
+            images, labels = load_set(self.options, name)
             if name == "train":
                 train, val = split_by_class(
                     labels.numpy(), self.split_sizes["val"], self.split_sizes["train"], self.options.split_seed

@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-_PACKAGE = Path(__file__).resolve().parents[1]
+_PACKAGE = Path(__file__).resolve().parent
 CLONE = None if (_PACKAGE / "conf").is_dir() else _PACKAGE.parent
 """The clone of the repository that the package lies in; None where a wheel was installed."""
 CONF = _PACKAGE / "conf" if CLONE is None else CLONE / "conf"

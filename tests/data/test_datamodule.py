@@ -15,19 +15,19 @@ from hypothesis import strategies as st
 from pytorch_lightning.callbacks import ModelCheckpoint
 from torch import Tensor
 
+from apot_lit.data.datamodule import ImageDataModule, build_datamodule
 from apot_lit.data.embedded import load_idx_pair
-from apot_lit.data.mnist import MNISTDataModule, build_datamodule
 from apot_lit.data.split import proportional_quotas, split_by_class
 from apot_lit.errors import UserError
 
 MNIST_DIR = Path(__file__).parents[2] / "data" / "mnist"
 
 
-def make(**options: Any) -> MNISTDataModule:
+def make(**options: Any) -> ImageDataModule:
     return build_datamodule({"seed": options.pop("seed", 0), "data": {"data_dir": str(MNIST_DIR), **options}})
 
 
-def indices(module: MNISTDataModule, split: str) -> list[int]:
+def indices(module: ImageDataModule, split: str) -> list[int]:
     return module.eval_loader(split).indices.tolist()
 
 
@@ -91,16 +91,16 @@ def test_unknown_split() -> None:
 @pytest.mark.parametrize(
     ("option", "value", "allowed"),
     [
-        ("val_split", 70_000, "an integer from 0 to 59000"),
-        ("val_split", 59_001, "an integer from 0 to 59000"),
-        ("val_split", -1, "an integer from 0 to 59000"),
-        ("val_split", 0.1, "an integer from 0 to 59000"),
-        ("val_split", "many", "an integer from 0 to 59000"),
-        ("batch_size", 1, "an integer from 2 to 60000"),
-        ("batch_size", 60_001, "an integer from 2 to 60000"),
-        ("eval_batch_size", 0, "an integer from 1 to 60000"),
+        ("val_split", 70_000, "an integer from 0 to 59998, as there are 60000 images to train on"),
+        ("val_split", 59_999, "an integer from 0 to 59998, as there are 60000 images to train on"),
+        ("val_split", -1, "an integer of at least 0"),
+        ("val_split", 0.1, "an integer of at least 0"),
+        ("val_split", "many", "an integer of at least 0"),
+        ("batch_size", 1, "an integer of at least 2"),
+        ("batch_size", 60_001, "an integer from 2 to 60000, as there are 60000 images to train on"),
+        ("eval_batch_size", 0, "an integer of at least 1"),
         ("train_images", 55_001, "null or an integer from 2 to 55000 with data.val_split=5000"),
-        ("train_images", 1, "null or an integer from 2 to 60000"),
+        ("train_images", 1, "null or an integer of at least 2"),
         ("split_seed", -1, "an integer from 0 to 4294967295"),
         ("rotate", float("nan"), "a number from 0 to 180"),
         ("zoom", 1, "a number from 0 to 0.9"),
