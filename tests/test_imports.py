@@ -35,7 +35,9 @@ QUANT_ORDER = [
     *(
         "functional",
         "quantizers",
+        "channel_thresholds",
         "absorb",
+        "attention",
         "signs",
         "sums",
         "cpu.fused",

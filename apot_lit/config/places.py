@@ -73,7 +73,7 @@ def row_dir(
         overrides: of the job, as ``key=value``.
     """
     spec = QuantSpec(**quant)
-    stem = "" if model["stem"] == "reference" else f"_{model['stem']}"
+    stem = "" if model.get("stem", "reference") == "reference" else f"_{model['stem']}"
     width = "float" if spec.full_precision else f"{spec.bit}bit_{spec.scheme}"
     name = f"{model['name']}{stem}_{width}_seed{seed}"
     return f"{name}_{job_dir(keys, overrides)}" if keys else name

@@ -16,7 +16,7 @@ from apot_lit.config.schemas import (
     ReportConfig,
     TrainConfig,
 )
-from apot_lit.config.sections import OPTIMIZER_SCHEMAS, SCHEDULER_SCHEMAS
+from apot_lit.config.sections import MODEL_SCHEMAS, OPTIMIZER_SCHEMAS, SCHEDULER_SCHEMAS
 from apot_lit.data.known import usual_directory
 from apot_lit.errors import UserError, unknown_key
 from apot_lit.installed import place
@@ -48,6 +48,11 @@ def register() -> None:
     for group, schemas in (("optimizer", OPTIMIZER_SCHEMAS), ("scheduler", SCHEDULER_SCHEMAS)):
         for schema in schemas:
             store.store(group=group, name=f"{schema.name}_schema", node=schema)
+    for name, model in MODEL_SCHEMAS.items():
+        node = OmegaConf.structured(model)
+        OmegaConf.set_struct(node, name == "resnet")  # others take options of the network itself
+        store.store(group="model", name=f"{name}_schema", node=node)
+    OmegaConf.register_new_resolver("name_of_target", lambda target: target.rpartition(".")[2], replace=True)
     OmegaConf.register_new_resolver("run_dir", run_dir, use_cache=True, replace=True)
     OmegaConf.register_new_resolver("place", place, replace=True)
     # Jobs get the values of the cache, wherever they run: they do not know the values of the others.

@@ -52,6 +52,15 @@ class ModelConfig:
 
 
 @dataclass
+class ForeignModelConfig:
+    """Options of a network from elsewhere, see `apot_lit.models.foreign`; those of the network itself stand beside."""
+
+    library: str = option(MISSING, OneOf(("torchvision", "timm", "custom")), "torchvision, timm or custom")
+    name: str = option(MISSING, None, "the network; of your own: its name in tables")
+    enlarge: int | None = option(None, or_null(Integer(1, 1024)), "enlarge images to so many pixels; null: leave them")
+
+
+@dataclass
 class TrainerConfig:
     """How to compute, and options of `pytorch_lightning.Trainer`.
 
@@ -169,4 +178,5 @@ class OneCycleConfig:
 
 
 OPTIMIZER_SCHEMAS = (SGDConfig, AdamWConfig)
+MODEL_SCHEMAS = {"resnet": ModelConfig, "foreign": ForeignModelConfig}
 SCHEDULER_SCHEMAS = (ConstantConfig, MultiStepConfig, CosineConfig, OneCycleConfig)

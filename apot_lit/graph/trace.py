@@ -28,6 +28,7 @@ from apot_lit.graph.steps import (
 )
 from apot_lit.graph.tracer import NOTHING, trace
 from apot_lit.models.input import PixelInput
+from apot_lit.quant.channel_thresholds import ChannelWeightQuantizer
 from apot_lit.quant.layers import QuantConv2d, QuantLayer, QuantLinear
 from apot_lit.quant.levels import LevelSet
 from apot_lit.quant.quantizers import (
@@ -165,6 +166,8 @@ class _Builder:
         if in_pixels and self.values[source] == INPUT and weight.dtype == np.int8:
             return INPUT, _float32(self.pixels.step), True, int(self.pixels.offset)
         if isinstance(quantizer, ActivationQuantizer):
+            if quantizer.signed:
+                raise UserError(f"layer {layer}: an input that is negative in places can't be exported")
             if quantizer.unit > MAX_ACT_CODE:
                 raise UserError(
                     f"layer {layer}: activation codes up to {quantizer.unit} don't fit into 8 bits "
@@ -199,6 +202,8 @@ def _weight(module: nn.Conv2d | nn.Linear, layer: str) -> tuple[Codes | Floats, 
     """Codes and scale of a layer's weights, or the float weights themselves and None."""
     if not isinstance(module, QuantLayer) or isinstance(module.weight_quantizer, FloatPassthrough):
         return module.weight.detach().float().cpu().numpy(), None
+    if isinstance(module.weight_quantizer, ChannelWeightQuantizer):
+        raise UserError(f"layer {layer}: weights with a threshold for each channel can't be exported")
     codes = module.weight_quantizer(module.weight)
     values = codes.values.detach().cpu().numpy()
     largest = float(np.abs(values).max(initial=0))

@@ -92,7 +92,7 @@ class _ClippingQuantizer(nn.Module):
 
     @property
     def alpha(self) -> Tensor:
-        """The clipping threshold: a positive scalar tensor, detached."""
+        """The clipping threshold: a positive tensor in the shape of `raw_alpha`, detached."""
         return torch.as_tensor(positive_alpha(self.raw_alpha), dtype=torch.float32)
 
     @property
@@ -111,8 +111,8 @@ class _ClippingQuantizer(nn.Module):
         return max((code // (code & -code)).bit_length() for code in self.levels.codes if code)
 
     def extra_repr(self) -> str:
-        """Bit width, scheme and threshold for ``repr(model)``."""
-        alpha = "" if self.raw_alpha.is_meta else f", alpha={self.alpha.item():.4g}"
+        """Bit width, scheme and (mean) threshold for ``repr(model)``."""
+        alpha = "" if self.raw_alpha.is_meta else f", alpha={self.alpha.mean().item():.4g}"
         return f"bit={self.bit}, scheme={self.levels.scheme}{alpha}"
 
 

@@ -19,7 +19,7 @@ LAYER_OPTIONS: dict[str, Range] = {
     "power": POWERS,
     "additive": TRUTH,
     **dict.fromkeys(("weight_alpha", "act_alpha"), _ALPHAS),
-    **dict.fromkeys(("weight_norm", "signed"), TRUTH),
+    **dict.fromkeys(("weight_norm", "weight_per_channel", "signed"), TRUTH),
 }
 """What `QuantSpec.overrides` may say of a layer."""
 
@@ -42,6 +42,8 @@ class QuantSpec:
         weight_alpha: initial clipping threshold of weights, in standard deviations if `weight_norm`.
         act_alpha: initial clipping threshold of activations.
         weight_norm: normalise a layer's weights to mean 0 and standard deviation 1 before quantising.
+        weight_per_channel: a clipping threshold for each output channel of a layer's weights, in place of one for all;
+            they are normalised together all the same. Such networks can't be exported.
         grad_scale: factor on the gradient of every clipping threshold; None for none.
         overrides: options of single layers, those of `LAYER_OPTIONS`, by patterns of names as `fnmatch` has them,
             ``{"layer1.*": {"bit": 8}}``; a later pattern wins, ``bit`` stands for `weight_bit` and `act_bit`, and
@@ -73,6 +75,7 @@ class QuantSpec:
     weight_alpha: float = option(3.0, _ALPHAS, "initial clipping threshold of weights")
     act_alpha: float = option(6.0, _ALPHAS, "initial clipping threshold of activations")
     weight_norm: bool = option(True, TRUTH, "normalise weights before they are quantised")
+    weight_per_channel: bool = option(False, TRUTH, "a clipping threshold for each output channel of weights")
     grad_scale: float | None = option(
         None, or_null(Number(0, 1e6, above=True)), "factor on the gradients of thresholds; null: 1"
     )

@@ -52,8 +52,9 @@ def resumed(config: Mapping[str, Any], defaults: Mapping[str, Any], overrides: S
     explicit = {*given, *(key for group in given for key in _CHOICES.get(group, ()))}
     # Where the data lies is of this machine, unless this call means that of another set.
     same_data = now.get("data.source") == then.get("data.source", usual.get("data.source"))
+    of_others = ("optimizer.", "scheduler.", *(("model.",) if "library" in before["model"] else ()))
     for key in sorted({*now, *usual}):
-        foreign = key not in then and key.startswith(("optimizer.", "scheduler."))  # an option of another one
+        foreign = key not in then and key.startswith(of_others)  # an option of another one
         value, was = now.get(key), then.get(key, None if foreign else usual.get(key))
         chosen = key in explicit or value != usual.get(key)
         if key not in NEUTRAL and chosen and value != was:

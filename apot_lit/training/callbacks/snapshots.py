@@ -86,8 +86,8 @@ class Snapshots(pl.Callback):
         if not (trainer.is_global_zero and trainer.loggers):
             return
         data = getattr(trainer, "datamodule", None)
-        own = isinstance(data, ImageDataModule)
-        names = class_names(data.options) if own else [str(label) for label in range(len(counts))]
+        numbers = [str(label) for label in range(len(counts))]
+        names = class_names(data.options) if isinstance(data, ImageDataModule) else numbers
         with closed_after(confusion_figure(counts, names)) as figure:
             for logger in trainer.loggers:
                 log_picture(logger, name, figure, trainer.global_step)
