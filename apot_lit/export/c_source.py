@@ -16,6 +16,7 @@ RUNTIME_FILES = (
         "apot_shift_add.c",
         "apot_avx2.c",
         "apot_vnni.c",
+        "apot_neon.c",
         "apot_inspect.h",
         "apot_inspect.c",
         "main.c",

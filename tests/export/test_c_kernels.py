@@ -133,10 +133,14 @@ def test_kernels_give_the_logits_of_the_executor_under_all_flags(source, cases, 
 
 
 @pytest.mark.skipif(not shutil.which("aarch64-linux-gnu-gcc") or not shutil.which("qemu-aarch64"), reason="no aarch64")
-@pytest.mark.parametrize("kernel", [(), ("-DAPOT_PLAIN",)], ids=["neon", "plain"])
+@pytest.mark.parametrize(
+    "kernel",
+    [(), ("-DAPOT_PLAIN",), ("-march=armv8.2-a+dotprod",), ("-march=armv8.6-a+i8mm",)],
+    ids=["neon", "plain", "dot_products", "mixed_signs"],
+)
 def test_another_processor_gives_the_logits_of_the_executor(source, cases, kernel):
     program = compiled(source, "aarch64-linux-gnu-gcc", (*WARNINGS, "-O2", "-static", *kernel))
     emulated = program.with_suffix(".sh")
-    emulated.write_text(f'#!/bin/sh\nexec qemu-aarch64 {program} "$@"\n')
+    emulated.write_text(f'#!/bin/sh\nexec qemu-aarch64 -cpu max {program} "$@"\n')
     emulated.chmod(0o755)
     assert_equal(emulated, cases, 3)

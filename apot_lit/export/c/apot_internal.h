@@ -30,6 +30,11 @@ typedef int32_t APOT_ALIAS apot_sum_value;
 #define APOT_X86
 #endif
 
+#if defined __GNUC__ && defined __aarch64__ && defined __ARM_FEATURE_DOTPROD && \
+    __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ && !defined APOT_SHIFT_ADD && !defined APOT_PORTABLE
+#define APOT_NEON
+#endif
+
 #define APOT_LARGEST_VALUE ((1 << (APOT_STREAM_BITS - 1)) - 1)
 #define APOT_SMALLEST_VALUE (-APOT_LARGEST_VALUE - 1)
 
@@ -71,6 +76,9 @@ typedef struct {
 extern const apot_kernels apot_portable;
 #ifdef APOT_X86
 extern const apot_kernels apot_avx2, apot_vnni;
+#endif
+#ifdef APOT_NEON
+extern const apot_kernels apot_neon;
 #endif
 
 /* The fastest kernels that run here. */
