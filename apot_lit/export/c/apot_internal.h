@@ -56,6 +56,10 @@ typedef struct {
 typedef void apot_sums(const apot_reading *reading, const apot_convolution *convolution, int32_t blocks, int32_t width,
                        int32_t *sums);
 
+/* Multiplies `rows` sums of a block of `width` outputs by the factor of pixels, and adds what their offset brings. */
+typedef void apot_add_first(const apot_convolution *convolution, int32_t width, int32_t rows, const int32_t *const *first,
+                            int32_t *sums);
+
 /* One block of `rows` sums onto the stream or to codes; `lane` is the first output's place among what is given per output,
  * `kept` says how many outputs are stored. */
 typedef void apot_finish(const apot_convolution *convolution, int32_t lane, int32_t width, int32_t kept, int32_t rows,
@@ -65,6 +69,7 @@ typedef struct {
     const char *name;
     int32_t most; /* rows times blocks that are computed at a time */
     apot_sums *sums;
+    apot_add_first *add_first;
     apot_finish *rescale, *compare;
     void (*threshold)(const apot_stream_value *x, const apot_levels *levels, uint8_t *out, int32_t length);
     void (*add)(const apot_stream_value *x, const apot_stream_value *y, apot_stream_value *out, const apot_flat *flat);
@@ -115,8 +120,10 @@ APOT_INLINE int64_t apot_shifted(int64_t x, int32_t shift) {
 #endif
 }
 
+/* In two steps, so that compilers need no jumps, which would be hard to predict. */
 APOT_INLINE int32_t apot_saturated(int64_t x, int32_t lowest) {
-    return x < lowest ? lowest : x > APOT_LARGEST_VALUE ? APOT_LARGEST_VALUE : (int32_t)x;
+    int64_t y = x < lowest ? lowest : x;
+    return (int32_t)(y > APOT_LARGEST_VALUE ? APOT_LARGEST_VALUE : y);
 }
 
 /* Computes a convolution of `images` images, whose values lie `stride` bytes from one another. */
