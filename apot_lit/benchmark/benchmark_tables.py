@@ -5,6 +5,7 @@ from typing import Any
 
 from tabulate import tabulate
 
+from apot_lit.benchmark.targets import compare_inference_with_targets
 from apot_lit.runs.protocol import SCHEME_NAMES
 from apot_lit.runs.text import text_table
 
@@ -42,12 +43,12 @@ def inference_report(result: Mapping[str, Any], style: str = "simple") -> str:
         style: of tabulate; ``simple`` for the terminal shows quartiles as well, ``github`` is for the README.
 
     Returns:
-        Where it was measured, speeds relative to float32 ONNX, and sizes of packed networks.
+        Where it was measured, speeds relative to float32 ONNX, targets if any were measured, sizes of packed networks.
     """
     engines = list(dict.fromkeys(row["engine"] for row in result["rows"]))
     rows: dict[tuple[str, int, int], dict[str, str]] = {}
     for row in result["rows"]:
-        name = (f"{row['model']}, {SCHEME_NAMES[row['scheme']]} {row['bit']} bits", row["batch"], row["threads"])
+        name = (_exported(row), row["batch"], row["threads"])
         cells = rows.setdefault(name, {})
         cells[row["engine"]] = f"{row['ratio']['median']:.2f}" if style == "github" else _spread(row["ratio"])
         if row["engine"] == INFERENCE_BASE:
@@ -58,16 +59,24 @@ def inference_report(result: Mapping[str, Any], style: str = "simple") -> str:
         tablefmt=style,
         disable_numparse=True,
     )
-    sizes = [
-        f"{size['model']}, {SCHEME_NAMES[size['scheme']]} {size['bit']} bits: {size['share']:.3f}"
-        for size in result["sizes"]
-    ]
+    sizes = [f"{_exported(size)}: {size['share']:.3f}" for size in result["sizes"]]
+    compared = {"targets": compare_inference_with_targets(result)}
+    targets = tabulate(_target_rows(compared), _TARGET_HEADERS, tablefmt=style, disable_numparse=True)
+    is_measured = any(target["met"] is not None for target in compared["targets"])
     where = (
         f"Images per second, relative to {INFERENCE_BASE} (more is faster); {result['hardware']['cpu']}, "
         f"onnxruntime {result['onnxruntime']}, torch {result['versions']['torch']}; "
         f"medians of {result['repeats']} interleaved repeats."
     )
-    return "\n\n".join([where, table, f"Bytes of packed files over those of the float32 weights: {'; '.join(sizes)}."])
+    bytes_ = f"Bytes of packed files over those of the float32 weights: {'; '.join(sizes)}."
+    return "\n\n".join([where, table, *([targets] if is_measured else []), bytes_])
+
+
+def _exported(row: Mapping[str, Any]) -> str:
+    """The name of an exported network; results of before there was a choice are of the reference stem."""
+    stem = row.get("stem", "reference")
+    model = row["model"] if stem == "reference" else f"{row['model']}, {stem} stem"
+    return f"{model}, {SCHEME_NAMES[row['scheme']]} {row['bit']} bits"
 
 
 def text_report(result: Mapping[str, Any]) -> str:

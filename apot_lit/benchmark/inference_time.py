@@ -44,12 +44,13 @@ def measure_inference(setting: Setting) -> dict[str, Any]:
     images, _ = setting.images("test", max(*BATCHES, _CALIBRATION))
     rows, sizes = [], []
     kernels: dict[str, str] = {}
-    for model in config["models"]:
+    for model, stem in product(config["models"], config["stems"]):
         networks = [("apot", bit) for bit in config["apot_bits"]] + [("uniform", bit) for bit in config["uniform_bits"]]
         for scheme, bit in networks:
-            print(f"inference: {model} {scheme} {bit} bits", flush=True)
-            quantized = setting.network(model, scheme, bit).eval()
-            full = setting.network(model, "float", FULL_PRECISION).eval()
+            name_of = {"model": model, "stem": stem, "scheme": scheme, "bit": bit}
+            print(f"inference: {model}, stem {stem}, {scheme} {bit} bits", flush=True)
+            quantized = setting.network(model, scheme, bit, stem).eval()
+            full = setting.network(model, "float", FULL_PRECISION, stem).eval()
             with tempfile.TemporaryDirectory() as directory:
                 exports = _Exports(Path(directory), quantized, full, images[:_CALIBRATION])
                 kernels = exports.kernels
@@ -60,9 +61,7 @@ def measure_inference(setting: Setting) -> dict[str, Any]:
                     for name, per_image in each.items():
                         rows.append(
                             {
-                                "model": model,
-                                "scheme": scheme,
-                                "bit": bit,
+                                **name_of,
                                 "engine": name,
                                 "batch": batch,
                                 "threads": threads,
@@ -70,7 +69,7 @@ def measure_inference(setting: Setting) -> dict[str, Any]:
                                 "ratio": ratio(each[INFERENCE_BASE], per_image),
                             }
                         )
-                sizes.append({"model": model, "scheme": scheme, "bit": bit, "share": exports.packed_share(config)})
+                sizes.append({**name_of, "share": exports.packed_share(config)})
     return {"onnxruntime": version("onnxruntime"), "kernels": kernels, "rows": rows, "sizes": sizes}
 
 

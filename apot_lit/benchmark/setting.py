@@ -57,11 +57,11 @@ class Setting:
         indices = torch.arange(count, device=self.device)
         return BatchLoader(images, labels, indices, batch_size, train=train, augmentation=Augmentation(flip=train))
 
-    def network(self, model: str, scheme: str, bit: int = STANDARD_BIT) -> nn.Module:
+    def network(self, model: str, scheme: str, bit: int = STANDARD_BIT, stem: str = "reference") -> nn.Module:
         """A network of the configured width on the device, with the same initial weights every time."""
         torch.manual_seed(self.config["seed"])
         quant = {"bit": bit, **SCHEMES[scheme]}
-        options = {"name": model, "width": self.config["width"]}
+        options = {"name": model, "width": self.config["width"], "stem": stem}
         return build_network({"model": options, "quant": quant, "data": self.config["data"]}).to(self.device)
 
 

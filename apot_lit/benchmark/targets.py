@@ -27,6 +27,28 @@ def compare_with_targets(result: Result) -> list[dict[str, Any]]:
     return compared
 
 
+def compare_inference_with_targets(result: Result) -> list[dict[str, Any]]:
+    """Compares speeds of exported C with the targets, for ResNet-18, its reference stem and APoT of 4 bits.
+
+    Args:
+        result: the content of an ``inference.json``.
+
+    Returns:
+        As `compare_with_targets`.
+    """
+    compared = []
+    for (engine, kernels), limits in _INFERENCE_TARGETS.items():
+        for batch, limit in limits.items():
+            wanted = {"model": "resnet18", "scheme": "apot", "bit": 4, "engine": engine, "batch": batch, "threads": 1}
+            is_there = result["kernels"].get(engine) == kernels and result["config"]["width"] == STANDARD["width"]
+            rows = [row for row in result["rows"] if row.get("stem", "reference") == "reference"]
+            measured = _median(rows, "ratio", **wanted) if is_there else None
+            met = None if measured is None else measured >= limit
+            name = f"ResNet-18, APoT 4 bits, {kernels} kernels, batch {batch}, to float32 ONNX"
+            compared.append({"name": name, "target": f"at least {limit:g}", "measured": measured, "met": met})
+    return compared
+
+
 def _step(model: str, variant: str) -> Callable[[Result], float | None]:
     wanted = {"model": model, "scheme": "apot", "bit": 5, "variant": variant}
 
@@ -62,6 +84,12 @@ def _median(rows: list[dict[str, Any]], value: str, **wanted: Any) -> float | No
     return None
 
 
+# Engine and the kernels it must have run with, to speed relative to float32 ONNX by the batch.
+_INFERENCE_TARGETS = {
+    ("C", "AVX-512 VNNI"): {1: 3.0, 128: 2.0},
+    ("C, AVX2", "AVX2"): {1: 2.0, 128: 1.0},
+    ("C, portable", "portable"): {1: 0.5, 128: 0.5},
+}
 # Name, whether the limit is an upper one, the limit, and how to read the measured value.
 _TARGETS: list[tuple[str, bool, float, Callable[[Result], float | None]]] = [
     ("ResNet-18 step, APoT 5 bits, as by default, to float32", True, 1.0, _step("resnet18", "channels_last")),

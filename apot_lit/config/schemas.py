@@ -103,7 +103,7 @@ class EvaluateConfig:
     arithmetic: str | None = option(
         None,
         or_null(OneOf(("float", "integer"))),
-        "float, or integers to the end; null: float with torch, else integer",
+        "float, or integers to the end; null: the engine's",
     )
     engine: str = option("torch", OneOf(("torch", "c", "onnx")), "what computes: torch, c or onnx")
     export: StreamConfig = field(default_factory=StreamConfig)
@@ -122,6 +122,9 @@ class BenchmarkConfig(FitConfig):
     inference: bool = option(False, TRUTH, "measure exported networks instead")
     repeats: int = option(MISSING, ONE_OR_MORE, "how often each measurement is repeated")
     models: list[str] = option(MISSING, ListOf(NETWORKS, distinct=True), "networks to measure")
+    stems: list[str] = option(
+        MISSING, ListOf(OneOf(("reference", "small")), distinct=True), "stems of exported networks to measure"
+    )
     width: int = option(16, WIDTH, "channels of the first stage")
     apot_bits: list[int] = option(MISSING, ListOf(_QUANTISED, distinct=True), "bit widths of APoT")
     uniform_bits: list[int] = option(MISSING, ListOf(_QUANTISED, distinct=True), "bit widths of uniform levels")

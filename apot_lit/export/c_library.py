@@ -17,6 +17,7 @@ Array = npt.NDArray[Any]
 # The kernels for each processor are compiled in; which of them run is decided there.
 FLAGS = ("-std=c11", "-O3", "-fPIC")
 _ALIGNMENT = 64
+_PIXEL = np.dtype(np.uint8)
 _ERRORS = {-1: "null pointer", -2: "arena too small", -3: "arena not aligned", -4: "of another version"}
 
 
@@ -103,6 +104,8 @@ class CSession:
         begin = self._arena.ctypes.data + -self._arena.ctypes.data % _ALIGNMENT
         self._arguments = self._logits.ctypes.data, begin, images * library.arena_bytes
         self._from = self._pixels.ctypes.data
+        self._classify = library.functions.apot_classify_batch
+        self._shape = list(library.input_shape)
 
     def classify(self, pixels: Array) -> Array:
         """Logits ``[N, classes]`` of uint8 pixels ``[N, C, H, W]``.
@@ -110,17 +113,23 @@ class CSession:
         Raises:
             UserError: for pixels of another type or shape.
         """
-        if pixels.dtype != np.uint8 or pixels.shape[1:] != self.library.input_shape:
-            wanted = " x ".join(map(str, self.library.input_shape))
+        count, *shape = pixels.shape
+        if pixels.dtype != _PIXEL or shape != self._shape:
+            wanted = " x ".join(map(str, self._shape))
             raise UserError(f"pixels: must be uint8 [N, {wanted}], are {pixels.dtype} {list(pixels.shape)}")
-        call = self.library.functions.apot_classify_batch
-        found = np.empty((len(pixels), self.library.classes), self.library.logit_type)
-        for begin in range(0, len(pixels), self.images):
-            some = pixels[begin : begin + self.images]
-            self._pixels[: len(some)] = some
-            _check(call(self._from, len(some), *self._arguments))
-            found[begin : begin + len(some)] = self._logits[: len(some)]
+        if count <= self.images:  # at once: every operation of numpy counts beside a single image
+            return self._some(pixels, count).copy()
+        found = np.empty((count, self.library.classes), self.library.logit_type)
+        for begin in range(0, count, self.images):
+            end = min(count, begin + self.images)
+            found[begin:end] = self._some(pixels[begin:end], end - begin)
         return found
+
+    def _some(self, pixels: Array, count: int) -> Array:
+        """Logits of no more images than are computed side by side; the next call overwrites them."""
+        self._pixels[:count] = pixels
+        _check(self._classify(self._from, count, *self._arguments))
+        return self._logits[:count]
 
     def codes(self, image: Array, logits: Array, codes: Array) -> None:
         """Fills in logits and codes of one image."""

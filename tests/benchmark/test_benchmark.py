@@ -57,7 +57,7 @@ def test_writes_what_it_measured(run_script, tmp_path):
 @pytest.mark.slow
 def test_inference_is_measured_alone(run_script, tmp_path):
     tiny = ("device=cpu", "models=[resnet10]", "width=2", "repeats=2", "apot_bits=[3]", "uniform_bits=[2]")
-    outcome = run_script("benchmark.py", "benchmark=inference", *tiny, f"hydra.run.dir={tmp_path}/run")
+    outcome = run_script("benchmark.py", "benchmark=inference", "stems=[small]", *tiny, f"hydra.run.dir={tmp_path}/run")
     assert outcome.code == 0, outcome.err
     result = json.loads((tmp_path / "run/inference.json").read_text())
     rows = [(row["scheme"], row["engine"], row["batch"], row["threads"]) for row in result["rows"]]
@@ -71,7 +71,7 @@ def test_inference_is_measured_alone(run_script, tmp_path):
         assert row["images_per_second"] > 0
         assert row["engine"] != "float32 ONNX" or row["ratio"]["median"] == 1
     assert "steps" not in result
-    assert "over those of the float32 weights: resnet10, APoT 3 bits" in outcome.out
+    assert "over those of the float32 weights: resnet10, small stem, APoT 3 bits" in outcome.out
 
 
 @pytest.mark.slow

@@ -119,7 +119,7 @@ def test_of_several_results_each_has_its_steps_and_a_target_is_of_the_first_that
 
 def test_inference_report():
     def timed(engine, batch, ratio, speed):
-        row = {"model": "resnet18", "scheme": "apot", "bit": 3, "threads": 1}
+        row = {"model": "resnet18", "stem": "reference", "scheme": "apot", "bit": 4, "threads": 1}
         return {**row, "engine": engine, "batch": batch, "images_per_second": speed, "ratio": spread(ratio)}
 
     result = {
@@ -131,14 +131,29 @@ def test_inference_report():
             timed("C", 1, 0.2, 240.0),
             timed("integer ONNX", 128, 0.25, 1000.0),
             timed("float32 ONNX", 128, 1.0, 4000.0),
+            {**timed("float32 ONNX", 1, 1.0, 800.0), "stem": "small"},
+            {**timed("C", 1, 3.5, 2800.0), "stem": "small"},
+            timed("C", 128, 2.0, 8000.0),
+            timed("C, AVX2", 1, 2.5, 3000.0),
         ],
-        "sizes": [{"model": "resnet18", "scheme": "apot", "bit": 3, "share": 0.107}],
+        "sizes": [{"model": "resnet18", "scheme": "apot", "bit": 4, "share": 0.107}],
+        "kernels": {"C": "AVX-512 VNNI", "C, AVX2": "portable"},
+        "config": {"width": 16},
     }
-    where, table, sizes = inference_report(result, "github").split("\n\n")
+    where, table, targets, sizes = inference_report(result, "github").split("\n\n")
     assert "Abacus, onnxruntime 1.31.1, torch 2.11.0; medians of 7" in where
     cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines()]
-    assert cells[0] == ["network", "batch", "threads", "integer ONNX", "float32 ONNX", "C"]
-    assert cells[2] == ["resnet18, APoT 3 bits", "1", "1", "0.50", "1,200 images/s", "0.20"]
-    assert cells[3] == ["resnet18, APoT 3 bits", "128", "1", "0.25", "4,000 images/s", "-"]
-    assert "resnet18, APoT 3 bits: 0.107" in sizes
+    assert cells[0] == ["network", "batch", "threads", "integer ONNX", "float32 ONNX", "C", "C, AVX2"]
+    assert cells[2] == ["resnet18, APoT 4 bits", "1", "1", "0.50", "1,200 images/s", "0.20", "2.50"]
+    assert cells[3] == ["resnet18, APoT 4 bits", "128", "1", "0.25", "4,000 images/s", "2.00", "-"]
+    assert cells[4] == ["resnet18, small stem, APoT 4 bits", "1", "1", "-", "800 images/s", "3.50", "-"]
+    assert "resnet18, APoT 4 bits: 0.107" in sizes
+    verdicts = [[cell.strip() for cell in line.strip("|").split("|")][1:] for line in targets.splitlines()[2:]]
+    # The row for AVX2 was measured with other kernels.
+    assert verdicts[:3] == [
+        ["at least 3", "0.2", "no"],
+        ["at least 2", "2", "yes"],
+        ["at least 2", "-", "not measured"],
+    ]
+    assert len(inference_report({**result, "config": {"width": 8}}, "github").split("\n\n")) == 3
     assert "0.50 (0.45-0.55)" in inference_report(result)

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from apot_lit.export.c_source import write_c
 from apot_lit.export.onnx_float import build_float_onnx
 from apot_lit.export.onnx_model import build_onnx
+from apot_lit.graph.steps import INPUT
 from apot_lit.graph.trace import build_steps
 from apot_lit.integer import Executor, to_integers
 from apot_lit.stored.packed import save_packed
@@ -42,7 +43,7 @@ def files(integers, tmp_path_factory):
     (directory / "float.onnx").write_bytes(full.SerializeToString())
     for name, shape, classes in (("seven", (1, 28, 28), 7), ("small", (1, 8, 8), 10)):
         other = Builder(0, shape)
-        write_c(other.head(other.batch_norm(other.convolution("input", 3, (3, 3))), classes), name, directory / name)
+        write_c(other.head(other.batch_norm(other.convolution(INPUT, 3, (3, 3))), classes), name, directory / name)
     return directory
 
 
@@ -85,7 +86,8 @@ def test_the_report_of_a_checkpoint_is_that_of_torch(run_script, files, tmp_path
     assert outcome.code == 0, outcome.err
     assert reference["engine"] == {"name": "torch"}
     saturated = reference["integer"].pop("saturated")
-    assert saturated and found["integer"].pop("saturated") is None
+    assert saturated
+    assert found["integer"].pop("saturated") is None
     assert "only engine=torch counts them" in outcome.out
     assert found.pop("engine")["name"] == engine
     assert {**found, "engine": {"name": "torch"}} == reference
@@ -103,7 +105,7 @@ def test_another_stream_gives_other_logits(run_script, files, tmp_path):
     ("name", "arguments", "said"),
     [
         ("4.ckpt", ["engine=c", "arithmetic=float"], "arithmetic=float: engine=c computes in integers"),
-        ("4.ckpt", ["engine=rust"], "engine=rust: must be torch, c or onnx"),
+        ("4.ckpt", ["engine=rust"], "engine=rust: must be one of torch, c, onnx"),
         ("c", [], "is no checkpoint; an export of this kind is evaluated with engine=c"),
         ("c", ["engine=onnx"], "is no checkpoint; an export of this kind is evaluated with engine=c"),
         ("net.onnx", ["engine=c"], "is no checkpoint; an export of this kind is evaluated with engine=onnx"),

@@ -112,9 +112,21 @@ KERNELS = [
 ]
 
 
+def require_sanitizers(cc, directory):
+    """Skips where a compiler is missing, or the libraries that its sanitizers need."""
+    if shutil.which(cc) is None:
+        pytest.skip(f"no {cc} here")
+    (directory / "empty.c").write_text("int main(void) { return 0; }\n")
+    linked = subprocess.run([cc, *SANITIZED, "empty.c", "-o", "empty"], cwd=directory, capture_output=True)
+    if linked.returncode:
+        pytest.skip(f"{cc} has no sanitizers here")
+
+
 @pytest.mark.parametrize("kernel", KERNELS)
-def test_kernels_give_the_logits_of_the_executor_under_sanitizers(source, cases, kernel):
-    program = compiled(source, "cc", ("-O1", *WARNINGS, *SANITIZED, *kernel))
+@pytest.mark.parametrize("cc", ["cc", "clang"])
+def test_kernels_give_the_logits_of_the_executor_under_sanitizers(source, cases, cc, kernel, tmp_path):
+    require_sanitizers(cc, tmp_path)
+    program = compiled(source, cc, ("-O1", *WARNINGS, *SANITIZED, *kernel))
     # One number is enough for the kernel that takes longest.
     for at_once in (3,) if kernel == ("-DAPOT_SHIFT_ADD",) else (1, 3, 8):
         assert_equal(program, cases, at_once)
@@ -133,10 +145,14 @@ def test_kernels_give_the_logits_of_the_executor_under_all_flags(source, cases, 
 
 
 @pytest.mark.skipif(not shutil.which("aarch64-linux-gnu-gcc") or not shutil.which("qemu-aarch64"), reason="no aarch64")
-@pytest.mark.parametrize("kernel", [(), ("-DAPOT_PLAIN",)], ids=["neon", "plain"])
+@pytest.mark.parametrize(
+    "kernel",
+    [(), ("-DAPOT_PLAIN",), ("-march=armv8.2-a+dotprod",), ("-march=armv8.6-a+i8mm",)],
+    ids=["neon", "plain", "dot_products", "mixed_signs"],
+)
 def test_another_processor_gives_the_logits_of_the_executor(source, cases, kernel):
     program = compiled(source, "aarch64-linux-gnu-gcc", (*WARNINGS, "-O2", "-static", *kernel))
     emulated = program.with_suffix(".sh")
-    emulated.write_text(f'#!/bin/sh\nexec qemu-aarch64 {program} "$@"\n')
+    emulated.write_text(f'#!/bin/sh\nexec qemu-aarch64 -cpu max {program} "$@"\n')
     emulated.chmod(0o755)
     assert_equal(emulated, cases, 3)

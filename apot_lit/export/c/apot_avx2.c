@@ -19,6 +19,17 @@ APOT_VECTOR __m256i four_of(const uint8_t *a) {
     return _mm256_set1_epi32(four);
 }
 
+/* Four weights each of up to 16 outputs. */
+APOT_VECTOR void load_weights(const int8_t *w, int32_t width, __m256i mask_0, __m256i mask_1, __m256i v[2]) {
+    if (width == APOT_BLOCK) {
+        v[0] = _mm256_loadu_si256((const __m256i *)(const void *)w);
+        v[1] = _mm256_loadu_si256((const __m256i *)(const void *)(w + 32));
+    } else {
+        v[0] = _mm256_maskload_epi32((const int *)(const void *)w, mask_0);
+        v[1] = _mm256_maskload_epi32((const int *)(const void *)(w + (width > 8 ? 32 : 0)), mask_1);
+    }
+}
+
 /* Adds sums of 16 bits, of which there are two for each output, to those of 32. */
 APOT_VECTOR void widen(__m256i few[ROWS][2], int32_t rows, int32_t *sums) {
 #pragma GCC unroll 4
@@ -55,19 +66,13 @@ APOT_VECTOR void narrow_tile(const apot_reading *reading, int32_t rows, int32_t 
                 end = reading->quads - k < left ? reading->quads : k + left;
                 left -= end - k;
                 for (int32_t i = 4 * k; i < 4 * end; i += 4, w += 4 * width) {
-                    __m256i v0, v1;
-                    if (width == APOT_BLOCK) {
-                        v0 = _mm256_loadu_si256((const __m256i *)(const void *)w);
-                        v1 = _mm256_loadu_si256((const __m256i *)(const void *)(w + 32));
-                    } else {
-                        v0 = _mm256_maskload_epi32((const int *)(const void *)w, mask_0);
-                        v1 = _mm256_maskload_epi32((const int *)(const void *)(w + (width > 8 ? 32 : 0)), mask_1);
-                    }
+                    __m256i v[2];
+                    load_weights(w, width, mask_0, mask_1, v);
 #pragma GCC unroll 4
                     for (int32_t r = 0; r < rows; r++) {
                         __m256i q = four_of(a[r] + i);
-                        few[r][0] = _mm256_add_epi16(few[r][0], _mm256_maddubs_epi16(q, v0));
-                        few[r][1] = _mm256_add_epi16(few[r][1], _mm256_maddubs_epi16(q, v1));
+                        few[r][0] = _mm256_add_epi16(few[r][0], _mm256_maddubs_epi16(q, v[0]));
+                        few[r][1] = _mm256_add_epi16(few[r][1], _mm256_maddubs_epi16(q, v[1]));
                     }
                 }
                 if (!left) {
@@ -79,58 +84,62 @@ APOT_VECTOR void narrow_tile(const apot_reading *reading, int32_t rows, int32_t 
     widen(few, rows, sums);
 }
 
-/* The same where not even one product fits: two of 32 bits for each output, of four outputs a register. */
+/* The same where not even one product fits: bytes are taken apart into those of inputs 0 and 2 and those of inputs 1 and 3,
+ * and pairs of products are added up in 32 bits. */
 APOT_VECTOR void wide_tile(const apot_reading *reading, int32_t rows, int32_t first, int32_t width,
                            const int8_t *weights, int32_t *sums) {
-    __m256i acc[2][4];
+    __m256i acc[ROWS][2];
+    __m256i outputs = _mm256_set_epi32(7, 6, 5, 4, 3, 2, 1, 0);
+    __m256i mask_0 = _mm256_cmpgt_epi32(_mm256_set1_epi32(width), outputs);
+    __m256i mask_1 = _mm256_cmpgt_epi32(_mm256_set1_epi32(width - 8), outputs);
     const int8_t *line = weights + reading->corner * width;
-#pragma GCC unroll 2
-    for (int32_t r = 0; r < rows; r++)
 #pragma GCC unroll 4
-        for (int32_t h = 0; h < 4; h++) acc[r][h] = _mm256_setzero_si256();
+    for (int32_t r = 0; r < rows; r++) acc[r][0] = acc[r][1] = _mm256_setzero_si256();
     for (int32_t y = 0; y < reading->taps_y; y++, line += reading->jump_y * width)
         for (int32_t x = 0; x < reading->taps_x; x++) {
             ptrdiff_t offset = y * reading->step_y + x * reading->step_x;
             const int8_t *w = line + x * reading->jump_x * width;
             for (int32_t i = 0; i < 4 * reading->quads; i += 4, w += 4 * width) {
-                __m256i q[2];
+                __m256i v[2], low[2];
+                load_weights(w, width, mask_0, mask_1, v);
 #pragma GCC unroll 2
-                for (int32_t r = 0; r < rows; r++) {
-                    int32_t four;
-                    memcpy(&four, reading->rows[first + r] + offset + i, 4);
-                    q[r] = _mm256_broadcastq_epi64(_mm_cvtepu8_epi16(_mm_cvtsi32_si128(four)));
+                for (int32_t h = 0; h < 2; h++) {
+                    low[h] = _mm256_srai_epi16(_mm256_slli_epi16(v[h], 8), 8);
+                    v[h] = _mm256_srai_epi16(v[h], 8);
                 }
 #pragma GCC unroll 4
-                for (int32_t h = 0; h < 4; h++) {
-                    if (4 * h >= width) continue;
-                    __m256i v = _mm256_cvtepi8_epi16(_mm_loadu_si128((const __m128i *)(const void *)(w + 16 * h)));
+                for (int32_t r = 0; r < rows; r++) {
+                    __m256i q = four_of(reading->rows[first + r] + offset + i);
+                    __m256i even = _mm256_and_si256(q, _mm256_set1_epi16(255)), odd = _mm256_srli_epi16(q, 8);
 #pragma GCC unroll 2
-                    for (int32_t r = 0; r < rows; r++) acc[r][h] = _mm256_add_epi32(acc[r][h], _mm256_madd_epi16(q[r], v));
+                    for (int32_t h = 0; h < 2; h++) {
+                        acc[r][h] = _mm256_add_epi32(acc[r][h], _mm256_madd_epi16(even, low[h]));
+                        acc[r][h] = _mm256_add_epi32(acc[r][h], _mm256_madd_epi16(odd, v[h]));
+                    }
                 }
             }
         }
-#pragma GCC unroll 2
+#pragma GCC unroll 4
     for (int32_t r = 0; r < rows; r++)
 #pragma GCC unroll 2
-        for (int32_t h = 0; h < 2; h++) {
-            __m256i pair = _mm256_hadd_epi32(acc[r][2 * h], acc[r][2 * h + 1]);
-            __m256i *to = (__m256i *)(void *)(sums + r * APOT_BLOCK + 8 * h);
-            _mm256_storeu_si256(to, _mm256_permute4x64_epi64(pair, 0xd8));
-        }
+        for (int32_t h = 0; h < 2; h++)
+            _mm256_storeu_si256((__m256i *)(void *)(sums + r * APOT_BLOCK + 8 * h), acc[r][h]);
 }
 
+/* Sums of one whole block: as many rows at a time as there are. */
+#define EACH_ROW(tile)                                                                                            \
+    do {                                                                                                          \
+        int32_t r = 0;                                                                                            \
+        for (; r + 4 <= reading->count; r += 4) tile(reading, 4, r, APOT_BLOCK, weights, out + r * APOT_BLOCK);   \
+        for (; r + 2 <= reading->count; r += 2) tile(reading, 2, r, APOT_BLOCK, weights, out + r * APOT_BLOCK);   \
+        for (; r < reading->count; r++) tile(reading, 1, r, APOT_BLOCK, weights, out + r * APOT_BLOCK);           \
+    } while (0)
+
 APOT_TARGET static void block_sums(const apot_reading *reading, const int8_t *weights, int32_t *out) {
-    int32_t r = 0;
-    if (reading->narrow) {
-        for (; r + 4 <= reading->count; r += 4)
-            narrow_tile(reading, 4, r, APOT_BLOCK, weights, out + r * APOT_BLOCK);
-        for (; r + 2 <= reading->count; r += 2)
-            narrow_tile(reading, 2, r, APOT_BLOCK, weights, out + r * APOT_BLOCK);
-        for (; r < reading->count; r++) narrow_tile(reading, 1, r, APOT_BLOCK, weights, out + r * APOT_BLOCK);
-    } else {
-        for (; r + 2 <= reading->count; r += 2) wide_tile(reading, 2, r, APOT_BLOCK, weights, out + r * APOT_BLOCK);
-        for (; r < reading->count; r++) wide_tile(reading, 1, r, APOT_BLOCK, weights, out + r * APOT_BLOCK);
-    }
+    if (reading->narrow)
+        EACH_ROW(narrow_tile);
+    else
+        EACH_ROW(wide_tile);
 }
 
 APOT_TARGET static void sums(const apot_reading *reading, const apot_convolution *convolution, int32_t blocks,
@@ -157,6 +166,23 @@ APOT_VECTOR __m256i rescaled(__m256i x, __m256i multiplier, __m256i bias, __m256
     y = _mm256_sub_epi64(_mm256_srlv_epi64(_mm256_xor_si256(y, sign), shift), _mm256_srlv_epi64(sign, shift));
     y = _mm256_blendv_epi8(y, lowest, _mm256_cmpgt_epi64(lowest, y));
     return _mm256_blendv_epi8(y, largest, _mm256_cmpgt_epi64(y, largest));
+}
+
+/* Sums are written and read whole: a processor waits where it reads as one what was written in parts. */
+APOT_TARGET static void add_first(const apot_convolution *c, int32_t width, int32_t rows, const int32_t *const *first,
+                                  int32_t *x) {
+    if (width < APOT_BLOCK) {
+        apot_add_first_body(c, width, rows, first, x);
+        return;
+    }
+    __m256i factor = _mm256_set1_epi32(c->factor);
+    for (int32_t r = 0; r < rows; r++)
+        for (int32_t h = 0; h < 2; h++, x += 8) {
+            __m256i *sums = (__m256i *)(void *)x, product = _mm256_loadu_si256(sums);
+            if (c->factor != 1) product = _mm256_mullo_epi32(product, factor);
+            __m256i added = _mm256_loadu_si256((const __m256i *)(const void *)(first[r] + 8 * h));
+            _mm256_storeu_si256(sums, _mm256_add_epi32(product, added));
+        }
 }
 
 APOT_TARGET static void rescale(const apot_convolution *c, int32_t lane, int32_t width, int32_t kept, int32_t rows,

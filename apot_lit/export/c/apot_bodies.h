@@ -21,13 +21,26 @@ APOT_INLINE int32_t apot_search(const int32_t *thresholds, int32_t step, int32_t
     return first;
 }
 
+APOT_INLINE void apot_add_first_body(const apot_convolution *c, int32_t width, int32_t rows,
+                                     const int32_t *const *first, int32_t *sums) {
+    for (int32_t r = 0; r < rows; r++, sums += APOT_BLOCK)
+        if (c->factor == 1 && width == APOT_BLOCK) /* as mostly */
+            for (int32_t o = 0; o < APOT_BLOCK; o++) sums[o] += first[r][o];
+        else
+            for (int32_t o = 0; o < width; o++) sums[o] = (int32_t)(apot_product(sums[o], c->factor) + first[r][o]);
+}
+
 APOT_INLINE void apot_rescale_body(const apot_convolution *c, int32_t lane, int32_t kept, int32_t rows,
                                    const int32_t *sums, uint8_t *const *out) {
-    for (int32_t r = 0; r < rows; r++) {
+    const int16_t *multiplier = c->multiplier + lane;
+    const int64_t *bias = c->bias + lane;
+    const uint8_t *shift = c->shift + lane;
+    int32_t lowest = c->lowest;
+    for (int32_t r = 0; r < rows; r++, sums += APOT_BLOCK) {
         apot_stream_value *y = (apot_stream_value *)(void *)out[r];
         for (int32_t o = 0; o < kept; o++) {
-            int64_t product = apot_product(sums[r * APOT_BLOCK + o], c->multiplier[lane + o]) + c->bias[lane + o];
-            y[o] = (apot_stream)apot_saturated(apot_shifted(product, c->shift[lane + o]), c->lowest);
+            int64_t product = apot_product(sums[o], multiplier[o]) + bias[o];
+            y[o] = (apot_stream)apot_saturated(apot_shifted(product, shift[o]), lowest);
         }
     }
 }

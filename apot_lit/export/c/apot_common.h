@@ -12,14 +12,22 @@ APOT_TARGET static void add(const apot_stream_value *x, const apot_stream_value 
     apot_add_body(x, y, out, flat);
 }
 
-APOT_TARGET static void max_pool(const apot_pool *pool, const apot_stream_value *x, apot_stream_value *out) {
-    apot_max_pool_body(pool, x, out);
+APOT_TARGET static void add_first(const apot_convolution *c, int32_t width, int32_t rows, const int32_t *const *first,
+                                  int32_t *sums) {
+    apot_add_first_body(c, width, rows, first, sums);
 }
 
 APOT_TARGET static void rescale(const apot_convolution *c, int32_t lane, int32_t width, int32_t kept, int32_t rows,
                                 const int32_t *sums, uint8_t *const *out) {
     (void)width;
     apot_rescale_body(c, lane, kept, rows, sums, out);
+}
+
+#endif
+
+#if !defined APOT_OWN_LOOPS && !defined APOT_LANES
+APOT_TARGET static void max_pool(const apot_pool *pool, const apot_stream_value *x, apot_stream_value *out) {
+    apot_max_pool_body(pool, x, out);
 }
 
 APOT_TARGET static void compare(const apot_convolution *c, int32_t lane, int32_t width, int32_t kept, int32_t rows,
@@ -32,4 +40,4 @@ APOT_TARGET static void threshold(const apot_stream_value *x, const apot_levels 
 }
 #endif
 
-#define APOT_KERNELS(name, most) {name, most, sums, rescale, compare, threshold, add, max_pool, sum, head}
+#define APOT_KERNELS(name, most) {name, most, sums, add_first, rescale, compare, threshold, add, max_pool, sum, head}

@@ -10,13 +10,6 @@ typedef struct {
     int32_t group, lanes; /* lanes: outputs of a group, rounded up to whole quads */
 } apot_task;
 
-/* Multiplies by the factor of pixels, and adds what their offset brings. */
-static void add_first(const apot_convolution *c, int32_t lanes, int32_t lane, int32_t width, int32_t position,
-                      int32_t *sums) {
-    const int32_t *first = c->first + (c->classes ? c->classes[position] : 0) * lanes + lane;
-    for (int32_t o = 0; o < width; o++) sums[o] = (int32_t)(apot_product(sums[o], c->factor) + first[o]);
-}
-
 /* The outputs of a group at some positions. */
 static void compute_rows(const apot_task *task, apot_reading *reading, const int32_t *positions, const size_t *offsets) {
     const apot_convolution *c = task->convolution;
@@ -24,6 +17,7 @@ static void compute_rows(const apot_task *task, apot_reading *reading, const int
     size_t bytes = c->multiplier ? sizeof(apot_stream) : 1;
     int32_t sums[APOT_ROWS * APOT_BLOCKS * APOT_BLOCK];
     uint8_t *out[APOT_ROWS];
+    const int32_t *first[APOT_ROWS];
     if (at_once > APOT_BLOCKS) at_once = APOT_BLOCKS;
     for (int32_t start = 0, blocks; start < task->lanes; start += blocks * APOT_BLOCK) {
         int32_t left = task->lanes - start, width = left < APOT_BLOCK ? left : APOT_BLOCK;
@@ -38,9 +32,11 @@ static void compute_rows(const apot_task *task, apot_reading *reading, const int
             /* The next group's outputs lie right behind; without one, what fills up the last quad is stored, too. */
             int32_t kept = c->groups > 1 && outputs - output < width ? outputs - output : width;
             for (int32_t r = 0; r < reading->count; r++) {
-                if (c->first) add_first(c, c->groups * task->lanes, lane, width, positions[r], block + r * APOT_BLOCK);
+                if (c->first)
+                    first[r] = c->first + (c->classes ? c->classes[positions[r]] : 0) * c->groups * task->lanes + lane;
                 out[r] = task->out + offsets[r] + ((size_t)positions[r] * (size_t)c->out.pitch + channel) * bytes;
             }
+            if (c->first) task->kernels->add_first(c, width, reading->count, first, block);
             (c->multiplier ? task->kernels->rescale : task->kernels->compare)(c, lane, width, kept, reading->count, block,
                                                                               out);
         }

@@ -30,6 +30,11 @@ typedef int32_t APOT_ALIAS apot_sum_value;
 #define APOT_X86
 #endif
 
+#if defined __GNUC__ && defined __aarch64__ && defined __ARM_FEATURE_DOTPROD && \
+    __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ && !defined APOT_SHIFT_ADD && !defined APOT_PORTABLE
+#define APOT_NEON
+#endif
+
 #define APOT_LARGEST_VALUE ((1 << (APOT_STREAM_BITS - 1)) - 1)
 #define APOT_SMALLEST_VALUE (-APOT_LARGEST_VALUE - 1)
 
@@ -51,6 +56,10 @@ typedef struct {
 typedef void apot_sums(const apot_reading *reading, const apot_convolution *convolution, int32_t blocks, int32_t width,
                        int32_t *sums);
 
+/* Multiplies `rows` sums of a block of `width` outputs by the factor of pixels, and adds what their offset brings. */
+typedef void apot_add_first(const apot_convolution *convolution, int32_t width, int32_t rows, const int32_t *const *first,
+                            int32_t *sums);
+
 /* One block of `rows` sums onto the stream or to codes; `lane` is the first output's place among what is given per output,
  * `kept` says how many outputs are stored. */
 typedef void apot_finish(const apot_convolution *convolution, int32_t lane, int32_t width, int32_t kept, int32_t rows,
@@ -60,6 +69,7 @@ typedef struct {
     const char *name;
     int32_t most; /* rows times blocks that are computed at a time */
     apot_sums *sums;
+    apot_add_first *add_first;
     apot_finish *rescale, *compare;
     void (*threshold)(const apot_stream_value *x, const apot_levels *levels, uint8_t *out, int32_t length);
     void (*add)(const apot_stream_value *x, const apot_stream_value *y, apot_stream_value *out, const apot_flat *flat);
@@ -71,6 +81,9 @@ typedef struct {
 extern const apot_kernels apot_portable;
 #ifdef APOT_X86
 extern const apot_kernels apot_avx2, apot_vnni;
+#endif
+#ifdef APOT_NEON
+extern const apot_kernels apot_neon;
 #endif
 
 /* The fastest kernels that run here. */
@@ -107,8 +120,10 @@ APOT_INLINE int64_t apot_shifted(int64_t x, int32_t shift) {
 #endif
 }
 
+/* In two steps, so that compilers need no jumps, which would be hard to predict. */
 APOT_INLINE int32_t apot_saturated(int64_t x, int32_t lowest) {
-    return x < lowest ? lowest : x > APOT_LARGEST_VALUE ? APOT_LARGEST_VALUE : (int32_t)x;
+    int64_t y = x < lowest ? lowest : x;
+    return (int32_t)(y > APOT_LARGEST_VALUE ? APOT_LARGEST_VALUE : y);
 }
 
 /* Computes a convolution of `images` images, whose values lie `stride` bytes from one another. */

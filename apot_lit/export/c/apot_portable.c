@@ -6,28 +6,78 @@
 #ifndef APOT_SHIFT_ADD
 
 #define APOT_TARGET
-#include "apot_common.h"
+#include "apot_lanes.h"
 
-#if defined __GNUC__ && !defined APOT_PLAIN && \
-    (defined __SSE2__ || defined __ARM_NEON || defined __wasm_simd128__ || defined __ALTIVEC__)
-#define APOT_LANES
-#ifdef __AVX2__
-#define APOT_BYTES 32
-#else
-#define APOT_BYTES 16
-#endif
-#endif
+#include "apot_common.h"
 
 #ifdef APOT_LANES
 
-/* Vectors of values of 16 bits. In such a one, the bytes of four or eight outputs' weights are taken apart into those of inputs 0 and 2
- * and those of inputs 1 and 3; products of both are added up together, so that there are two sums for each output. */
+/* Vectors of values of 16 bits. In such a one, the bytes of four or eight outputs' weights are taken apart into those of
+ * inputs 0 and 2 and those of inputs 1 and 3. */
 typedef int16_t apot_signed __attribute__((vector_size(APOT_BYTES)));
 typedef uint16_t apot_unsigned __attribute__((vector_size(APOT_BYTES)));
-typedef int32_t apot_sums_vector __attribute__((vector_size(APOT_BYTES)));
 typedef uint32_t apot_four_times __attribute__((vector_size(APOT_BYTES)));
 
-#define APOT_VECTORS (4 * APOT_BLOCK / APOT_BYTES)
+#if defined __SSE2__
+#include <immintrin.h>
+#define APOT_PAIRS
+#elif defined __wasm_simd128__
+#include <wasm_simd128.h>
+#define APOT_PAIRS
+#endif
+
+#ifdef APOT_PAIRS
+
+/* Products of neighbours, added up in 32 bits. */
+APOT_INLINE apot_sums_vector pair_products(apot_signed a, apot_signed b) {
+#if defined __AVX2__
+    return (apot_sums_vector)_mm256_madd_epi16((__m256i)a, (__m256i)b);
+#elif defined __SSE2__
+    return (apot_sums_vector)_mm_madd_epi16((__m128i)a, (__m128i)b);
+#else
+    return (apot_sums_vector)wasm_i32x4_dot_i16x8((v128_t)a, (v128_t)b);
+#endif
+}
+
+/* Sums of `rows` positions, a constant where this is called, and one whole block. */
+APOT_INLINE void lane_sums(const apot_reading *reading, int32_t rows, int32_t first, const int8_t *weights,
+                           int32_t *sums) {
+    apot_sums_vector found[2][APOT_VECTORS] = {{{0}}};
+    const int8_t *line = weights + reading->corner * APOT_BLOCK;
+    for (int32_t y = 0; y < reading->taps_y; y++, line += reading->jump_y * APOT_BLOCK)
+        for (int32_t x = 0; x < reading->taps_x; x++) {
+            ptrdiff_t offset = y * reading->step_y + x * reading->step_x;
+            const int8_t *w = line + x * reading->jump_x * APOT_BLOCK;
+            for (int32_t i = 0; i < 4 * reading->quads; i += 4, w += 4 * APOT_BLOCK) {
+                apot_signed even[2], odd[2];
+                for (int32_t r = 0; r < rows; r++) {
+                    uint32_t four;
+                    memcpy(&four, reading->rows[first + r] + offset + i, 4);
+                    apot_unsigned codes = (apot_unsigned)((apot_four_times){0} + four);
+                    even[r] = (apot_signed)(codes & 0xff);
+                    odd[r] = (apot_signed)(codes >> 8);
+                }
+                for (int32_t v = 0; v < APOT_VECTORS; v++) {
+                    apot_unsigned bytes;
+                    memcpy(&bytes, w + APOT_BYTES * v, APOT_BYTES);
+                    apot_signed low = (apot_signed)(bytes << 8) >> 8, high = (apot_signed)bytes >> 8;
+                    for (int32_t r = 0; r < rows; r++)
+                        found[r][v] += pair_products(even[r], low) + pair_products(odd[r], high);
+                }
+            }
+        }
+    for (int32_t r = 0; r < rows; r++) memcpy(sums + r * APOT_BLOCK, found[r], APOT_BLOCK * sizeof *sums);
+}
+
+static void all_lane_sums(const apot_reading *reading, const int8_t *weights, int32_t *sums) {
+    int32_t r = 0;
+    if (APOT_ROWS > 1)
+        for (; r + 2 <= reading->count; r += 2) lane_sums(reading, 2, r, weights, sums + r * APOT_BLOCK);
+    for (; r < reading->count; r++) lane_sums(reading, 1, r, weights, sums + r * APOT_BLOCK);
+}
+
+#else
+
 #define APOT_PART 15      /* of codes whose products don't fit into 16 bits, so much is multiplied at a time: 4 bits */
 #define APOT_LARGEST 127  /* of weights */
 
@@ -42,8 +92,8 @@ APOT_INLINE void flush(apot_signed *few, int32_t factor, int32_t *sums) {
     }
 }
 
-/* Sums of `rows` positions and one whole block; `parts` is 2 where codes are taken in two parts of four bits. Both are
- * constants where this is called. */
+/* Sums of `rows` positions and one whole block, added up in 16 bits, two for each output; `parts` is 2 where codes are
+ * taken in two parts of four bits. Both are constants where this is called. */
 APOT_INLINE void lane_sums(const apot_reading *reading, int32_t rows, int32_t parts, int32_t first, const int8_t *weights,
                            int32_t *sums) {
     apot_signed few[2][2][APOT_VECTORS] = {{{{0}}}};
@@ -99,6 +149,7 @@ static void all_lane_sums(const apot_reading *reading, const int8_t *weights, in
     }
 }
 
+#endif
 #endif
 
 /* Sums of one position and one block, value by value. */

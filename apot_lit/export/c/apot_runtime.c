@@ -12,7 +12,11 @@ const apot_kernels *apot_choose(void) {
 #endif
     if (__builtin_cpu_supports("avx2")) return &apot_avx2;
 #endif
+#ifdef APOT_NEON
+    return &apot_neon;
+#else
     return &apot_portable;
+#endif
 }
 
 const char *apot_kernels_name(void) { return apot_choose()->name; }

@@ -83,6 +83,17 @@ APOT_TARGET static void sums(const apot_reading *reading, const apot_convolution
     }
 }
 
+/* Sums are written and read whole: a processor waits where it reads as one what was written in parts. */
+APOT_TARGET static void add_first(const apot_convolution *c, int32_t width, int32_t rows, const int32_t *const *first,
+                                  int32_t *x) {
+    __mmask16 mask = (__mmask16)((1u << width) - 1);
+    __m512i factor = _mm512_set1_epi32(c->factor);
+    for (int32_t r = 0; r < rows; r++, x += APOT_BLOCK) {
+        __m512i product = c->factor == 1 ? _mm512_loadu_si512(x) : _mm512_mullo_epi32(_mm512_loadu_si512(x), factor);
+        _mm512_storeu_si512(x, _mm512_add_epi32(product, _mm512_maskz_loadu_epi32(mask, first[r])));
+    }
+}
+
 APOT_TARGET static void rescale(const apot_convolution *c, int32_t lane, int32_t width, int32_t kept, int32_t rows,
                                 const int32_t *x, uint8_t *const *out) {
     __mmask16 mask = (__mmask16)((1u << width) - 1), stored = (__mmask16)((1u << kept) - 1);
