@@ -121,7 +121,9 @@ class MicroWriter:
         if pool is not None:
             height, width = operation.shape[1:]
             fields |= {"pool_height": height, "pool_width": width}
-            fields |= _pairs("window", pool.kernel) | _pairs("pool_stride", pool.stride) | _pairs("pool_pad", pool.padding)
+            fields |= (
+                _pairs("window", pool.kernel) | _pairs("pool_stride", pool.stride) | _pairs("pool_pad", pool.padding)
+            )
         if operation.threshold is not None:
             fields["levels"] = self._levels(operation.threshold)
         return {name: str(value) for name, value in fields.items()}

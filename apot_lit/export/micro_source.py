@@ -11,7 +11,12 @@ from apot_lit.integer.trimming import trim_taps
 MICRO_SOURCE = "apot_micro.c"
 MICRO_RUNTIME_FILES = ("apot_micro.h", MICRO_SOURCE, "apot_micro_inspect.h", "apot_micro_inspect.c")
 # By name in an export, the files of the program for bare metal.
-_PROGRAM = {"main.c": "bare_main.c", "cortex_m.h": "cortex_m.h", "cortex_m.c": "cortex_m.c", "cortex_m.ld": "cortex_m.ld"}
+_PROGRAM = {
+    "main.c": "bare_main.c",
+    "cortex_m.h": "cortex_m.h",
+    "cortex_m.c": "cortex_m.c",
+    "cortex_m.ld": "cortex_m.ld",
+}
 MICRO_FILES = ("network.h", "network.c", *MICRO_RUNTIME_FILES, *_PROGRAM, "Makefile", SUMS)
 
 _HEADER = """/* {title} */

@@ -4,7 +4,13 @@ from importlib.util import find_spec
 
 from apot_lit.errors import UserError
 
-_PACKAGES = {"onnx": ("onnx", "onnxruntime"), "packed": ("safetensors",), "web": ("wasmtime",), "c": (), "microcontroller": ()}
+_PACKAGES = {
+    "onnx": ("onnx", "onnxruntime"),
+    "packed": ("safetensors",),
+    "web": ("wasmtime",),
+    "c": (),
+    "microcontroller": (),
+}
 
 
 def require_packages(kind: str, what: str) -> None:
