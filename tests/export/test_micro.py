@@ -95,7 +95,9 @@ def test_errors_have_the_codes_of_the_other_runtime(directory):
     assert call(*good) >= 0
 
 
-@pytest.mark.parametrize("options", [{"width": 4}, {"width": 4, "stem": "small"}, {"name": "resnet50", "width": 2}], ids=str)
+@pytest.mark.parametrize(
+    "options", [{"width": 4}, {"width": 4, "stem": "small"}, {"name": "resnet50", "width": 2}], ids=str
+)
 def test_no_two_values_that_are_needed_share_memory(options):
     """Each operation reads what was put there, by a simulation of who wrote each byte last."""
     network = trim_taps(integers(3, 1, **options))

@@ -20,7 +20,8 @@ def unpacked(packed, eights, count):
 
 
 @pytest.mark.parametrize(
-    ("levels", "bits"), [([-1, 0, 1], 2), ([5], 1), ([-4, -2, -1, 0, 1, 2, 4], 3), (range(-7, 8), 4), (range(-12, 20), 5)]
+    ("levels", "bits"),
+    [([-1, 0, 1], 2), ([5], 1), ([-4, -2, -1, 0, 1, 2, 4], 3), (range(-7, 8), 4), (range(-12, 20), 5)],
 )
 @pytest.mark.parametrize("inputs", [1, 8, 27])
 def test_weights_take_the_bits_of_the_values_that_occur(levels, bits, inputs):

@@ -37,7 +37,15 @@ def read_taps(size, kernel, stride, padding):
 
 @pytest.mark.parametrize(
     ("size", "kernel", "stride", "padding", "left"),
-    [(1, 3, 1, 1, 1), (2, 3, 2, 1, 2), (2, 3, 1, 1, 3), (4, 3, 2, 1, 3), (1, 5, 2, 2, 1), (2, 1, 2, 0, 1), (3, 5, 1, 4, 5)],
+    [
+        (1, 3, 1, 1, 1),
+        (2, 3, 2, 1, 2),
+        (2, 3, 1, 1, 3),
+        (4, 3, 2, 1, 3),
+        (1, 5, 2, 2, 1),
+        (2, 1, 2, 0, 1),
+        (3, 5, 1, 4, 5),
+    ],
 )
 def test_only_taps_that_are_read_are_left(size, kernel, stride, padding, left):
     whole = network(size, kernel, stride, padding)
