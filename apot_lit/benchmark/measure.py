@@ -7,6 +7,8 @@ from apot_lit.benchmark.benchmark_tables import inference_report, text_report
 from apot_lit.benchmark.epoch_time import measure_epoch
 from apot_lit.benchmark.evaluation_time import measure_evaluation
 from apot_lit.benchmark.inference_time import measure_inference
+from apot_lit.benchmark.microcontroller_cost import measure_microcontroller
+from apot_lit.benchmark.microcontroller_table import microcontroller_table
 from apot_lit.benchmark.picture import draw
 from apot_lit.benchmark.pipeline_time import measure_pipeline
 from apot_lit.benchmark.projection_time import measure_projection
@@ -19,13 +21,15 @@ from apot_lit.runs.result import write_json
 
 RESULT_FILE = "benchmark.json"
 INFERENCE_FILE = "inference.json"
+MICROCONTROLLER_FILE = "microcontroller.json"
 PICTURE = "benchmark.png"
 
 
 def benchmark(config: dict[str, Any]) -> dict[str, Any]:
     """Measures everything, and writes ``benchmark.json`` and a picture to the output directory.
 
-    With ``inference=true`` it measures exported networks alone, and writes ``inference.json``.
+    With ``inference=true`` it measures exported networks alone, and writes ``inference.json``; with directories in
+    ``microcontroller`` networks on a microcontroller, and writes ``microcontroller.json``.
 
     Args:
         config: plain, resolved configuration with the keys of `apot_lit.config.schemas.BenchmarkConfig`.
@@ -54,6 +58,11 @@ def benchmark(config: dict[str, Any]) -> dict[str, Any]:
         write_json(output_dir / INFERENCE_FILE, inference, config["paths"]["root_dir"])
         print(f"\n{inference_report(inference)}\n\nwritten: {output_dir / INFERENCE_FILE}")
         return inference
+    if config["microcontroller"]:
+        cost = {**facts, **measure_microcontroller(setting)}
+        write_json(output_dir / MICROCONTROLLER_FILE, cost, config["paths"]["root_dir"])
+        print(f"\n{microcontroller_table([cost])}\n\nwritten: {output_dir / MICROCONTROLLER_FILE}")
+        return cost
     steps = measure_steps(setting)
     result: dict[str, Any] = {
         **facts,

@@ -148,7 +148,8 @@ class MicroWriter:
         narrow = 0 if largest is None else min(_UINT16, _INT16 // max(reach, 1))
         self.kernels["SINGLE" if largest is None else "NARROW" if narrow else "WIDE"].add(packed.bits)
         levels = "0" if packed.levels is None else self.constants.array("int8_t", packed.levels, "levels")
-        return f"{{{self.constants.array('uint8_t', packed.rows, 'weights')}, {levels}, {eights}, {narrow}, {packed.bits}}}"
+        name = self.constants.array("uint8_t", packed.rows, "weights")
+        return f"{{{name}, {levels}, {eights}, {narrow}, {packed.bits}}}"
 
     def _levels(self, threshold: Threshold) -> str:
         below = self.constants.array("apot_stream", threshold.thresholds - 1, "below")

@@ -1,4 +1,4 @@
-"""From a network of integers to operations of the runtime for microcontrollers, and where their values lie in memory."""
+"""From a network of integers to operations of the runtime for microcontrollers, and where values lie in memory."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -76,8 +76,8 @@ def has_nibbles(threshold: Threshold) -> bool:
 def plan_micro(network: IntegerNetwork) -> list[Operation]:
     """The operations of a network whose batch norms are not folded, in the order of computation.
 
-    All that a convolution's sums alone are read by goes with it: batch norm, ReLU, a sum with what is there already, and
-    a max-pool or a quantiser at the end; so their inputs never lie in memory.
+    What is done to a convolution's sums and read by nothing else goes with it: batch norm, ReLU, a sum with what is
+    there already, and a max-pool or a quantiser at the end; so their inputs never lie in memory.
 
     Raises:
         UserError: for a network that the runtime can't compute.
@@ -193,8 +193,7 @@ class _Planner:
 
     def _other(self, add: Add, one: Step) -> str | None:
         """The other value of a sum, if it is there already and lies in memory as a map of the stream."""
-        (other,) = [name for name in add.inputs if name != one.output] or [None]
-        return other if other in self.places else None
+        return next((name for name in add.inputs if name != one.output and name in self.places), None)
 
     def _is_read(self, name: str) -> bool:
         """Whether nothing reads a value any more, nor its sums over positions, which are made where they are read."""

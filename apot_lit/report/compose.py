@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from apot_lit.benchmark.benchmark_tables import inference_report, markdown_table
+from apot_lit.benchmark.microcontroller_table import microcontroller_table
 from apot_lit.data.embedded import load_idx_pair
 from apot_lit.data.known import KNOWN
 from apot_lit.data.options import DataOptions
@@ -144,13 +145,19 @@ def document_sections(collection: Collection, published: Published, results_dir:
 
 
 def benchmark_tables(results_dir: Path) -> dict[str, str]:
-    """Tables of the benchmarks that a directory holds as ``benchmark_*.json`` and ``inference_*.json``, by name.
+    """Tables of the benchmarks that a directory holds, by name.
+
+    They are those in ``benchmark_*.json``, ``inference_*.json`` and ``microcontroller_*.json``.
 
     Raises:
         UserError: if one of these files holds something else.
     """
     tables = {}
-    for name, table in (("benchmark", markdown_table), ("inference", _inference_tables)):
+    for name, table in (
+        ("benchmark", markdown_table),
+        ("inference", _inference_tables),
+        ("microcontroller", microcontroller_table),
+    ):
         paths = sorted(results_dir.glob(f"{name}_*.json"))
         with _one_line(f"{', '.join(map(str, paths))}: must be files that benchmark.py wrote"):
             if paths:

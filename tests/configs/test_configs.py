@@ -65,6 +65,7 @@ def test_the_choices_are_all_of_conf():
         *(f"{script}.yaml" for script in SCRIPTS),
         *(f"hydra/{script}.yaml" for script in SCRIPTS),
         *("paths/default.yaml", "benchmark/quick.yaml", "benchmark/full.yaml", "benchmark/inference.yaml"),
+        "benchmark/microcontroller.yaml",
         *("hardware/quick.yaml", "hardware/full.yaml", "hydra/launcher/slurm.yaml"),
     }
 
@@ -110,7 +111,13 @@ def test_export_predict_and_report_compose(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("choice", "bits"), [("quick", [2, 5, 8]), ("full", [2, 3, 4, 5, 6, 7, 8]), ("inference", [2, 4, 5])]
+    ("choice", "bits"),
+    [
+        ("quick", [2, 5, 8]),
+        ("full", [2, 3, 4, 5, 6, 7, 8]),
+        ("inference", [2, 4, 5]),
+        ("microcontroller", [2, 5, 8]),
+    ],
 )
 def test_benchmark_composes(tmp_path, choice, bits):
     config = composed("benchmark", tmp_path, f"benchmark={choice}", "device=cpu")
@@ -118,6 +125,7 @@ def test_benchmark_composes(tmp_path, choice, bits):
     assert config["apot_bits"] == bits
     assert setting.compile <= (choice == "full")
     assert config["inference"] == (choice == "inference")
+    assert bool(config["microcontroller"]) == (choice == "microcontroller")
     assert (config["data"]["batch_size"], config["width"], config["data"]["val_split"]) == (128, 16, 0)
 
 

@@ -190,13 +190,31 @@ static void finish(const apot_convolution *c, uint8_t *arena, uint32_t position,
         ((apot_stream_value *)(arena + c->out))[place] = (apot_stream)value;
 }
 
-/* What one tap reads, as the first of a pair or the second. */
-static void gather_codes(const apot_convolution *c, const uint8_t *in, apot_pair *patch, uint32_t half) {
-    for (uint32_t i = 0; i < c->inputs; i++) {
-        uint32_t code = in ? in[c->input_codes ? i / 2 : i] : 0;
-        if (in && c->input_codes) code = c->input_codes[i % 2 ? code >> 4 : code & 15];
-        patch[i] = half ? patch[i] | code << 16 : code;
+/* What one tap reads, as the first of a pair, with nothing as the second yet, or as the second. */
+APOT_INLINE void put_half(apot_pair *pair, uint32_t half, uint32_t code) { *pair = half ? *pair | code << 16 : code; }
+
+APOT_INLINE void gather_half(const apot_convolution *c, const uint8_t *in, apot_pair *patch, uint32_t half) {
+    const uint8_t *codes = c->input_codes;
+    apot_pair *end = patch + c->inputs;
+    if (!in) {
+        while (patch < end) put_half(patch++, half, 0);
+    } else if (!codes) {
+        while (patch < end) put_half(patch++, half, *in++);
+    } else {
+        for (; patch + 1 < end; patch += 2) {
+            uint32_t two = *in++;
+            put_half(patch, half, codes[two & 15]);
+            put_half(patch + 1, half, codes[two >> 4]);
+        }
+        if (patch < end) put_half(patch, half, codes[*in & 15]);
     }
+}
+
+static void gather_codes(const apot_convolution *c, const uint8_t *in, apot_pair *patch, uint32_t half) {
+    if (half)
+        gather_half(c, in, patch, 1);
+    else
+        gather_half(c, in, patch, 0);
 }
 
 static void gather_pixels(const apot_convolution *c, const uint8_t *in, apot_value *patch) {
