@@ -29,7 +29,18 @@ QUANT_ORDER = [
         "cpu.native",
         "projection",
     ),
-    *("functional", "quantizers", "absorb", "sums", "cpu.fused", "layers", "convert", "histogram", "initialize"),
+    *(
+        "functional",
+        "quantizers",
+        "absorb",
+        "sums",
+        "cpu.fused",
+        "layers",
+        "convert",
+        "histogram",
+        "initialize",
+        "rounding",
+    ),
 ]
 FRAMEWORKS = {"pytorch_lightning", "hydra", "omegaconf"}
 MODULES = sorted(path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py")
