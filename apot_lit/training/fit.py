@@ -86,10 +86,7 @@ def _train(
         print(opening(config, classifier, datamodule.split_sizes, hardware(trainer.strategy.root_device)), flush=True)
     calibration_seconds = calibrate(trainer, classifier, datamodule, config)
     _fit(trainer, classifier, datamodule, config["ckpt_path"])
-    if trainer.max_epochs == 0:
-        write_untrained(trainer)
-
-    best = _best_checkpoint(trainer)
+    best = _best_checkpoint(trainer) if trainer.max_epochs else write_untrained(trainer)
     epochs, steps = trainer.current_epoch, trainer.global_step
     scores: dict[str, Any] = {}
     if best is not None:

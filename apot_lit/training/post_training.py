@@ -48,13 +48,19 @@ def calibrate(
     return time.monotonic() - started
 
 
-def write_untrained(trainer: pl.Trainer) -> None:
-    """Writes the checkpoints that a training of no epochs does not write: the last one, which is the best one too."""
+def write_untrained(trainer: pl.Trainer) -> Path | None:
+    """Writes the checkpoints that a training of no epochs does not write.
+
+    Returns:
+        The best one, which is like the last one; None if no callback writes any.
+    """
+    written: list[Path] = []
     for callback in trainer.checkpoint_callbacks:
         if isinstance(callback, LastCheckpoint):
-            trainer.save_checkpoint(callback.path, weights_only=False)
+            written.append(callback.path)
             callback.written = True
         elif isinstance(callback, ModelCheckpoint) and callback.monitor:
-            path = Path(callback.format_checkpoint_name({}))
-            trainer.save_checkpoint(path, weights_only=False)
-            callback.best_model_path = str(path)
+            written.insert(0, Path(callback.format_checkpoint_name({})))
+    for path in written:
+        trainer.save_checkpoint(path, weights_only=False)
+    return written[0] if written else None
