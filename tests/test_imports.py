@@ -45,6 +45,7 @@ QUANT_ORDER = [
         "convert",
         "histogram",
         "initialize",
+        "rounding",
     ),
 ]
 FRAMEWORKS = {"pytorch_lightning", "hydra", "omegaconf"}

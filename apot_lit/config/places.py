@@ -10,7 +10,7 @@ from typing import Any
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from apot_lit.data.options import DataOptions
-from apot_lit.quant.spec import QuantSpec
+from apot_lit.quant.spec import spec_of
 
 _LONGEST_NAME = 100
 _OUTSIDE_NAMES = re.compile(r"[^A-Za-z0-9.+_-]+")
@@ -72,7 +72,7 @@ def row_dir(
         keys: options that vary besides.
         overrides: of the job, as ``key=value``.
     """
-    spec = QuantSpec(**quant)
+    spec, _ = spec_of(quant)
     stem = "" if model.get("stem", "reference") == "reference" else f"_{model['stem']}"
     width = "float" if spec.full_precision else f"{spec.bit}bit_{spec.scheme}"
     name = f"{model['name']}{stem}_{width}_seed{seed}"

@@ -7,7 +7,7 @@ from typing import Any
 
 from apot_lit.data.options import DataOptions
 from apot_lit.quant.ranges import TRUTH, AnyOf, Integer, ListOf, Number, OneOf, option, or_null
-from apot_lit.quant.spec import QuantSpec
+from apot_lit.quant.spec import CalibrationSpec, QuantSpec
 
 MISSING: Any = "???"  # OmegaConf's mark of a value that must be given
 
@@ -19,10 +19,10 @@ _RATE = Number(0, 1000)
 _SHARE = Number(0, 1, below=True)
 
 
-def _mutable_twin(name: str, options: Any) -> Any:
-    """The same fields, defaults and ranges: OmegaConf makes nodes of frozen dataclasses read-only."""
+def _mutable_twin(name: str, *options: Any) -> Any:
+    """The same fields of all, defaults and ranges: OmegaConf makes nodes of frozen dataclasses read-only."""
     twins: list[Any] = []
-    for one in fields(options):
+    for one in (one for part in options for one in fields(part)):
         if isinstance(one.default, Mapping):
             twins.append((one.name, dict[str, Any], field(default_factory=dict, metadata=one.metadata)))
         else:
@@ -33,7 +33,7 @@ def _mutable_twin(name: str, options: Any) -> Any:
     return twin
 
 
-QuantConfig: Any = _mutable_twin("QuantConfig", QuantSpec)
+QuantConfig: Any = _mutable_twin("QuantConfig", QuantSpec, CalibrationSpec)
 DataConfig: Any = _mutable_twin("DataConfig", DataOptions)
 
 
@@ -79,7 +79,7 @@ class TrainerConfig:
     num_nodes: int = option(1, Integer(1, 1024), "machines that train together")
     strategy: str = option("auto", OneOf(("auto", "ddp")), "auto or ddp")
     precision: str = option("32-true", OneOf(("32-true", "bf16-mixed")), "32-true or bf16-mixed")
-    max_epochs: int = option(25, ONE_OR_MORE, "length of the training")
+    max_epochs: int = option(25, Integer(0), "length of the training; 0: none, only evaluate")
     max_steps: int = option(-1, AnyOf((OneOf((-1,)), ONE_OR_MORE)), "optimizer steps at most; -1: no limit")
     gradient_clip_val: float | None = option(
         None, or_null(Number(0, 1e6, above=True)), "largest norm of the gradient; null: no limit"

@@ -10,7 +10,8 @@ from apot_lit.errors import user_values
 from apot_lit.models.foreign import ForeignNetwork, foreign_network, image_options, is_foreign, observe
 from apot_lit.models.input import PixelInput
 from apot_lit.models.resnet import ResNet
-from apot_lit.quant import Inputs, QuantSpec, quantize_model
+from apot_lit.quant import Inputs, quantize_model
+from apot_lit.quant.spec import spec_of
 
 
 def build_network(config: Mapping[str, Any]) -> nn.Module:
@@ -18,7 +19,7 @@ def build_network(config: Mapping[str, Any]) -> nn.Module:
 
     Args:
         config: the sections ``model`` (options of `ResNet`, or of a network of another maker), ``quant`` (those of
-            `QuantSpec`) and ``data`` (of which ``mean`` and ``std`` are those of `PixelInput`, and ``channels`` and
+            `spec_of`) and ``data`` (of which ``mean`` and ``std`` are those of `PixelInput`, and ``channels`` and
             ``classes`` those of the images); with a network of another maker also ``inputs``, see `with_inputs`.
 
     Raises:
@@ -26,7 +27,7 @@ def build_network(config: Mapping[str, Any]) -> nn.Module:
             network that can't be built.
     """
     with user_values("quant"):
-        spec = QuantSpec(**config["quant"])
+        spec, _ = spec_of(config["quant"])
     network, found = _float_network(config), Inputs()
     if isinstance(network, ForeignNetwork):
         inputs = config["inputs"] if "inputs" in config else observe(network, config, None)

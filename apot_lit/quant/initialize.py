@@ -1,6 +1,7 @@
 """Clipping thresholds from data."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -26,7 +27,6 @@ def initialize_alphas(model: nn.Module, images: Tensor) -> None:
         model: a quantised network, on the device of `images`.
         images: a batch for its forward.
     """
-    buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
     hooks = []
     for _, layer in quant_layers(model):
         if isinstance(layer.weight_quantizer, WeightQuantizer):
@@ -38,13 +38,24 @@ def initialize_alphas(model: nn.Module, images: Tensor) -> None:
                 _set_best_alpha(quantizer, weight, target)
         if isinstance(layer.act_quantizer, ActivationQuantizer):
             hooks.append(layer.act_quantizer.register_forward_pre_hook(_before_quantizer()))
-    training = model.training
-    model.train()(images)
-    model.train(training)
+    with batch_statistics(model):
+        model(images)
     for hook in hooks:
         hook.remove()
-    for name, buffer in model.named_buffers():
-        buffer.copy_(buffers[name])
+
+
+@contextmanager
+def batch_statistics(model: nn.Module) -> Iterator[None]:
+    """Training mode, after which mode and buffers, such as running statistics, are as they were."""
+    training = model.training
+    buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
+    model.train()
+    try:
+        yield
+    finally:
+        model.train(training)
+        for name, buffer in model.named_buffers():
+            buffer.copy_(buffers[name])
 
 
 def _before_quantizer() -> Callable[[Any, tuple[Tensor, ...]], None]:

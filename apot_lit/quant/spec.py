@@ -1,12 +1,12 @@
 """QuantSpec: what to quantise and how, validated once, immutable afterwards."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from apot_lit.quant.levels import LevelSet, Scheme, level_set
 from apot_lit.quant.per_layer import Overrides
-from apot_lit.quant.ranges import TRUTH, Number, OneOf, Range, check_options, option, or_null
+from apot_lit.quant.ranges import TRUTH, Integer, Number, OneOf, Range, check_options, option, or_null
 
 FULL_PRECISION = 32
 ALPHA_MIN = 1e-3
@@ -131,3 +131,46 @@ class QuantSpec:
         """Levels of the activations' magnitudes (one bit is the sign if signed); None where activations stay float."""
         bit = self.bit if self.act_bit is None else self.act_bit
         return None if bit == FULL_PRECISION else level_set(self.scheme, bit - signed)
+
+
+@dataclass(frozen=True)
+class CalibrationSpec:
+    """How a network is quantised before its training, or without any.
+
+    Attributes:
+        calibrate: batches of training images that clipping thresholds and batch norms are fitted to; None: nothing is.
+        rounding: ``"nearest"``, each weight goes to its nearest level, or ``"learned"``: to levels with which its layer
+            gives nearly what it gives in full precision.
+
+    Raises:
+        ValueError: if a value is outside what is allowed; one line that begins with the name of the attribute.
+    """
+
+    calibrate: int | None = option(
+        None, or_null(Integer(1, 100)), "fit thresholds and batch norms to so many batches first"
+    )
+    rounding: str = option("nearest", OneOf(("nearest", "learned")), "of calibrated weights: nearest or learned")
+
+    def __post_init__(self) -> None:
+        check_options(self)
+        if self.rounding == "learned" and self.calibrate is None:
+            raise ValueError("rounding=learned: needs images to learn from; give calibrate as well")
+
+
+def spec_of(section: Mapping[str, Any]) -> tuple[QuantSpec, CalibrationSpec]:
+    """Both parts of a configuration's section of quantisation.
+
+    Args:
+        section: options of both; those that are missing have their defaults.
+
+    Raises:
+        ValueError: as both.
+        TypeError: for an unknown option.
+    """
+    names = {one.name for one in fields(CalibrationSpec)}
+    network = {name: value for name, value in section.items() if name not in names}
+    calibration = {name: value for name, value in section.items() if name in names}
+    spec, how = QuantSpec(**network), CalibrationSpec(**calibration)
+    if how.rounding == "learned" and spec.weight_norm and not spec.full_precision:
+        raise ValueError("rounding=learned: needs weight_norm=false")
+    return spec, how

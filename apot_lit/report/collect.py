@@ -14,7 +14,7 @@ from apot_lit.errors import UserError
 from apot_lit.installed import only_in_clone
 from apot_lit.report.statistics import Outcome
 from apot_lit.runs.contents import NotUsable, read_result
-from apot_lit.runs.protocol import Difference, Row, protocol, recipe, row
+from apot_lit.runs.protocol import Difference, Row, is_untrained, protocol, recipe, row
 from apot_lit.runs.result import RESULT_FILE
 from apot_lit.runs.text import counted
 
@@ -103,9 +103,9 @@ class Collection:
 def collect(directory: Path) -> Collection:
     """Reads every result file (any name ending in .json) below a directory.
 
-    Files of other kinds, such as benchmarks and evaluations, are passed over; directories of runs that never ended,
-    repetitions of a run already seen, and damaged results are listed. One that is wrong in any part, such as its
-    history, is left out as a whole: what changed that may have changed its accuracy.
+    Files of other kinds, such as benchmarks, evaluations and networks that were not trained, are passed over;
+    directories of runs that never ended, repetitions of a run already seen, and damaged results are listed. One that is
+    wrong in any part, such as its history, is left out as a whole: what changed that may have changed its accuracy.
 
     Raises:
         UserError: if the directory does not exist or holds no result at all.
@@ -157,6 +157,8 @@ def _read(path: Path, name: Path) -> Run | None:
     if result is None:
         if path.name == RESULT_FILE:
             raise NotUsable("damaged (not a result)")
+        return None
+    if is_untrained(result["config"]):  # it has a table of its own
         return None
     missing = [key for key in _TESTED if key not in result]
     if missing:

@@ -26,6 +26,7 @@ from apot_lit.report.levels_compared import levels_compared
 from apot_lit.report.page import build_page
 from apot_lit.report.parts import parts_table
 from apot_lit.report.plots import all_pictures, feature
+from apot_lit.report.ptq_table import ptq_section
 from apot_lit.report.runs_csv import write_csv
 from apot_lit.report.sentences import (
     FIRST_RUN,
@@ -127,6 +128,10 @@ def document_sections(collection: Collection, published: Published, results_dir:
     summary = best_summary(collection)
     if summary is not None:
         sections["summary"] = summary
+    untrained = sorted((results_dir / "ptq").glob("*.json"))
+    with _one_line(f"{results_dir / 'ptq'}: must hold results of experiment=ptq"):
+        if untrained:
+            sections["ptq"] = ptq_section([read_json(path) for path in untrained], answering(collection))
     prices = hardware_prices(results_dir)
     if prices is not None:
         with _one_line(_UNPRICED.format(results_dir)):

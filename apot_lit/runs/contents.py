@@ -7,7 +7,7 @@ from typing import Any
 
 from apot_lit.config.sections import ModelConfig
 from apot_lit.data.options import SEED, DataOptions
-from apot_lit.quant.spec import QuantSpec
+from apot_lit.quant.spec import CalibrationSpec, QuantSpec
 from apot_lit.runs.plain import Dense, Plain
 from apot_lit.runs.protocol import protocol, row
 from apot_lit.runs.schema import (
@@ -53,7 +53,7 @@ NETWORK_CONFIG: Schema = All(
             {
                 "seed": Rule(lambda seed: seed in SEED, f"be {SEED}"),
                 "model": _Model(),
-                "quant": options_of(QuantSpec),
+                "quant": All((options_of(QuantSpec), options_of(CalibrationSpec))),
                 "data": options_of(DataOptions),
             },
             {"inputs": Fields({"signed": Items(Text()), "idle": Items(Text()), "integers": Flag()})},

@@ -108,6 +108,11 @@ def is_neutral_callback(target: str) -> bool:
     return target in _NEUTRAL_CALLBACKS
 
 
+def is_untrained(config: Mapping[str, Any]) -> bool:
+    """Whether a run was one of no epochs, whose network was only read, perhaps calibrated, and tested."""
+    return (config.get("trainer") or {}).get("max_epochs") == 0
+
+
 def recipe(config: Mapping[str, Any]) -> str:
     """The name of the recipe, for people; `protocol` says what it stands for."""
     return str(config.get("recipe", TrainConfig.recipe))

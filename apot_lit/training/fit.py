@@ -21,11 +21,12 @@ from apot_lit.runs.lock import exclusive
 from apot_lit.runs.log import RUN_LOG, recording
 from apot_lit.runs.provenance import commit, hardware, versions
 from apot_lit.runs.result import METRICS_FILE, RESULT_FILE, result_table, write_json
-from apot_lit.training.callbacks import History, LastCheckpoint, WallClock
+from apot_lit.training.callbacks import History, InitialThresholds, LastCheckpoint, WallClock
 from apot_lit.training.classifier import QuantClassifier
 from apot_lit.training.distillation import load_distillation
 from apot_lit.training.loggers import closing, log_options
 from apot_lit.training.opening import opening
+from apot_lit.training.post_training import calibrate, write_untrained
 from apot_lit.training.resume import how_to_go_on
 from apot_lit.training.start import load_start
 from apot_lit.training.testing import evaluate_split
@@ -42,7 +43,7 @@ def train(config: dict[str, Any], callbacks: Sequence[pl.Callback], loggers: Seq
     Args:
         config: plain, resolved configuration with the keys of `apot_lit.config.schemas.TrainConfig`.
         callbacks: what its section ``callbacks`` describes; those that need what the run lacks (validation images, a
-            logger) are left out.
+            logger) are left out, and initial thresholds where ``quant.calibrate`` chooses them.
         loggers: what its section ``logger`` describes.
 
     Returns:
@@ -78,6 +79,7 @@ def _train(
         for callback in callbacks
         if (datamodule.split_sizes["val"] or not (isinstance(callback, ModelCheckpoint) and callback.monitor))
         and (loggers or not isinstance(callback, LearningRateMonitor))
+        and (config["quant"]["calibrate"] is None or not isinstance(callback, InitialThresholds))
     ]
     clock, history = WallClock(), History(output_dir / METRICS_FILE)
     parts = {"callbacks": [clock, history, *usable], "logger": list(loggers), "default_root_dir": output_dir}
@@ -86,16 +88,19 @@ def _train(
         log_options(logger, config)
     if trainer.is_global_zero:
         print(opening(config, classifier, datamodule.split_sizes, hardware(trainer.strategy.root_device)), flush=True)
+    calibration_seconds = calibrate(trainer, classifier, datamodule, config)
     _fit(trainer, classifier, datamodule, config["ckpt_path"])
-
-    best = _best_checkpoint(trainer)
+    best = _best_checkpoint(trainer) if trainer.max_epochs else write_untrained(trainer)
     epochs, steps = trainer.current_epoch, trainer.global_step
     scores: dict[str, Any] = {}
     if best is not None:
         checkpoint = load_checkpoint(best)
         load_network(classifier.network, network_state(checkpoint), f"checkpoint {best}")
         try:
-            scores = {"best_epoch": checkpoint["epoch"] + 1, **_scores(trainer, classifier, datamodule)}
+            scores = {
+                "best_epoch": checkpoint["epoch"] + 1 if trainer.max_epochs else 0,
+                **_scores(trainer, classifier, datamodule),
+            }
         except (SystemExit, KeyboardInterrupt) as error:
             raise Interrupted(how_to_go_on(_last_checkpoint(trainer), complete=True)) from error
     if not trainer.is_global_zero:
@@ -110,7 +115,7 @@ def _train(
         "best_checkpoint": None if best is None else str(best),
         "epochs": epochs,
         "steps": steps,
-        "wall_seconds": round(clock.seconds, 2),
+        "wall_seconds": round(clock.seconds + calibration_seconds, 2),
         "parameters": sum(parameter.numel() for parameter in classifier.network.parameters()),
         "versions": versions(),
         "commit": source,

@@ -59,7 +59,12 @@ def _quantised(config: Mapping[str, Any]) -> str:
         return "nothing: full precision"
     bits = [quant["bit"] if quant[key] is None else quant[key] for key in ("weight_bit", "act_bit")]
     inner = f"{bits[0]} bits" if bits[0] == bits[1] else f"weights {bits[0]} bits, activations {bits[1]} bits"
-    return f"{SCHEME_NAMES[kind.scheme]}, {inner}; first layer {quant['first_bit']} bits, last {quant['last_bit']} bits"
+    edges = f"first layer {quant['first_bit']} bits, last {quant['last_bit']} bits"
+    fitted = ""
+    if quant["calibrate"] is not None:
+        images = counted(quant["calibrate"] * config["data"]["batch_size"], "image")
+        fitted = f"; fitted to {images}, {quant['rounding']} rounding"
+    return f"{SCHEME_NAMES[kind.scheme]}, {inner}; {edges}{fitted}"
 
 
 def _device(trainer: Mapping[str, Any], hardware: Mapping[str, Any]) -> str:

@@ -16,6 +16,7 @@ from apot_lit.config.registration import plain, register
 from apot_lit.data.datamodule import build_datamodule
 from apot_lit.models.build import build_network
 from apot_lit.quant import QuantSpec
+from apot_lit.quant.spec import CalibrationSpec, spec_of
 from apot_lit.training.optimizers import build_optimizer, build_scheduler
 from apot_lit.training.trainer import build_trainer
 from tests.conftest import ROOT
@@ -95,8 +96,10 @@ def test_train_composes_and_builds(choice, tmp_path, monkeypatch):
             logger.log_hyperparams({"quant": config["quant"]})
             logger.log_metrics({"val/acc": 0.5}, step=1)
             logger.finalize("success")
+    epochs = config["trainer"]["max_epochs"]
+    assert (epochs == 0) == (choice == "experiment=ptq")
     if config["trainer"]["accelerator"] != "gpu":
-        assert build_trainer(config["trainer"], callbacks=callbacks, logger=loggers).max_epochs >= 1
+        assert build_trainer(config["trainer"], callbacks=callbacks, logger=loggers).max_epochs == epochs
 
 
 def test_evaluate_composes(tmp_path):
@@ -156,12 +159,13 @@ def test_defaults_are_those_of_the_readme(tmp_path):
 
 
 def test_the_defaults_of_the_quantiser_are_written_once(tmp_path):
-    assert QuantSpec(**composed("train", tmp_path)["quant"]) == QuantSpec()
+    assert spec_of(composed("train", tmp_path)["quant"]) == (QuantSpec(), CalibrationSpec())
 
 
 @pytest.mark.parametrize(("name", "scheme"), [("apot", "apot"), ("pot", "pot"), ("uniform", "uniform")])
 def test_quant_files_choose_their_scheme(tmp_path, name, scheme):
-    assert QuantSpec(**composed("train", tmp_path, f"quant={name}")["quant"]).scheme == scheme
+    spec, _ = spec_of(composed("train", tmp_path, f"quant={name}")["quant"])
+    assert spec.scheme == scheme
 
 
 def test_reference_experiment_is_the_published_recipe(tmp_path):
