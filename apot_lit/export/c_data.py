@@ -8,6 +8,7 @@ import numpy as np
 from apot_lit.errors import UserError
 from apot_lit.export.c_arrays import Constants, lanes_of, pack_blocks, pack_weights, per_lane
 from apot_lit.export.c_offset import offsets_of
+from apot_lit.export.c_plain import plain_parameters
 from apot_lit.export.c_plan import QUAD, Frame, Map, Operation, Widen, plan, ranges, values_of
 from apot_lit.export.workspace import Need, plan_workspace
 from apot_lit.graph.steps import INPUT, Add, MaxPool, Relu, Step
@@ -21,6 +22,7 @@ from apot_lit.integer.network import (
     SumPositions,
     Threshold,
 )
+from apot_lit.integer.widths import head_reach
 from apot_lit.quant.terms import terms_of_codes
 
 _INT16, _INT32 = 2**15 - 1, 2**31 - 1
@@ -60,8 +62,7 @@ class DataWriter:
         self.offsets, self.arena = plan_workspace(needs)
         head = self.operations[-1].step
         assert isinstance(head, Head)
-        positions = next((step.positions for step in network.steps if isinstance(step, SumPositions)), 1)
-        self.proved_bits = check_logits(head, (network.largest + 1) * positions)
+        self.proved_bits = check_logits(head, head_reach(network))
         self.logit_bits, self.classes = 32 if self.proved_bits <= 32 else 64, len(head.weight)
         self.structures: list[str] = []
         self.steps: list[str] = []
@@ -90,7 +91,7 @@ class DataWriter:
         return 0 if isinstance(operation.step, Head) else operation.map.size * operation.width + _SLACK
 
     def _operation(self, operation: Operation) -> None:
-        index, source = len(self.steps), self.values.get(operation.inputs[0])
+        index, source = len(self.steps), self.values.get(operation.inputs[-1])
         kind, structure, fields = self._parameters(operation.step, operation, source)
         first, second = (*operation.inputs, INPUT)[:2]
         places = ", ".join(str(self.offsets.get(name, 0)) for name in (first, second, operation.output))
@@ -109,7 +110,9 @@ class DataWriter:
     @singledispatchmethod
     def _parameters(self, step: Step, operation: Operation, source: Operation | None) -> Any:
         """Kind, type and fields of an operation."""
-        raise NotImplementedError(type(step))
+        assert source is not None
+        kind, structure, fields = plain_parameters(step, operation, source, self._lowest(operation.has_relu))
+        return kind, structure, {name: _initializer(value) for name, value in fields.items()}
 
     @_parameters.register
     def _(self, step: Frame, operation: Operation, source: None) -> Any:
@@ -218,6 +221,8 @@ class DataWriter:
 
     @_parameters.register
     def _(self, step: SumPositions | Widen, operation: Operation, source: Operation) -> Any:
+        if isinstance(source.finish or source.step, Threshold | ChannelThreshold):
+            return "APOT_WIDEN", "apot_sum", {"positions": 1, "length": operation.map.size}
         positions = step.positions if isinstance(step, SumPositions) else 1
         return "APOT_SUM", "apot_sum", {"positions": positions, "length": operation.map.size}
 
@@ -233,6 +238,12 @@ class DataWriter:
             "bias": self.constants.array("apot_logit", step.bias, "biases"),
         }
         return "APOT_HEAD", "apot_head", fields
+
+
+def _initializer(value: Any) -> Any:
+    if isinstance(value, dict):
+        return "{" + ", ".join(f".{name} = {_initializer(part)}" for name, part in value.items()) + "}"
+    return _map(value) if isinstance(value, Map) else value
 
 
 def _map(map_: Map) -> str:

@@ -157,6 +157,21 @@ _FORMS = {
         most = CastLike(largest, a)
         y = Clip(sum, least, most)
     }""",
+    "Clip": """(x, smallest, largest) => (y) {
+        least = CastLike(smallest, x)
+        most = CastLike(largest, x)
+        y = Clip(x, least, most)
+    }""",
+    # A convolution of each channel with ones.
+    "SumWindows": """<strides, pads, channels>(x, shape) => (y) {
+        ones = ConstantOfShape<value: tensor = float[1] {1}>(shape)
+        y = Conv<strides: ints = @strides, pads: ints = @pads, group: int = @channels>(x, ones)
+    }""",
+    "SumMap": """(x) => (y) {
+        wide = Cast<to: int = 11>(x)
+        axes = Constant<value: tensor = int64[2] {2, 3}>()
+        y = ReduceSum<keepdims: int = 1>(wide, axes)
+    }""",
     "SumPositions": """(x) => (y) {
         wide = Cast<to: int = 11>(x)
         axes = Constant<value: tensor = int64[2] {2, 3}>()

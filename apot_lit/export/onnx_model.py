@@ -1,6 +1,6 @@
 """A network of integers as an ONNX model that standard engines run, with the same bits."""
 
-import json
+import math
 from collections.abc import Mapping
 from functools import singledispatchmethod
 from typing import Any
@@ -11,11 +11,12 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from apot_lit.errors import UserError
-from apot_lit.export.onnx_checksum import add_checksum
+from apot_lit.export.onnx_checksum import seal
 from apot_lit.export.onnx_forms import DOMAIN, functions
+from apot_lit.export.onnx_plain import call_of
 from apot_lit.export.onnx_weights import stored_weight
 from apot_lit.graph.shapes import infer_shapes
-from apot_lit.graph.steps import INPUT, Add, AnyConvolution, AnyLinear, Flatten, MaxPool, Relu, Step
+from apot_lit.graph.steps import INPUT, Add, AnyConvolution, AnyLinear, Flatten, Relu, Step
 from apot_lit.integer.fixed_point import Range, check_product
 from apot_lit.integer.network import (
     Accumulate,
@@ -23,7 +24,7 @@ from apot_lit.integer.network import (
     Head,
     IntegerNetwork,
     Rescale,
-    SumPositions,
+    SumWindows,
     Threshold,
 )
 from apot_lit.integer.widths import accumulator_range
@@ -81,14 +82,6 @@ def build_onnx(network: IntegerNetwork, metadata: Mapping[str, Any]) -> onnx.Mod
     return model
 
 
-def seal(model: onnx.ModelProto, metadata: Mapping[str, Any]) -> None:
-    """Adds metadata and checksum to a model, and checks it as ONNX does, shapes included."""
-    texts = {key: value if isinstance(value, str) else json.dumps(value) for key, value in metadata.items()}
-    helper.set_model_props(model, texts)
-    add_checksum(model)
-    onnx.checker.check_model(model, full_check=True)
-
-
 class _Writer:
     """Nodes and constants of a network."""
 
@@ -98,6 +91,7 @@ class _Writer:
         self.network = network
         self.shapes = infer_shapes(network.steps, network.input_shape)
         self.sums: dict[str, Range] = {}
+        self.made = {step.output: step for step in network.steps}
         self.readers: dict[str, list[Step]] = {}
         for step in network.steps:
             for name in step.inputs:
@@ -111,7 +105,13 @@ class _Writer:
     @singledispatchmethod
     def write(self, step: Step) -> None:
         """Adds the nodes of a step."""
-        raise NotImplementedError(type(step))
+        self._plain(step)
+
+    def _plain(self, step: Step) -> None:
+        call = call_of(step, self.shapes, self.network.largest)
+        constants = [self._constant(f"{step.output}.{key}", array) for key, array in call.constants.items()]
+        inputs = [*map(self._value, step.inputs), *constants]
+        self._add(call.kind, inputs, step.output, domain=call.domain, **call.attributes)
 
     @write.register
     def _(self, step: Accumulate) -> None:
@@ -184,22 +184,27 @@ class _Writer:
         self._saturated("SaturatingAdd", step, [*map(self._value, step.inputs)])
 
     @write.register
-    def _(self, step: Relu | Flatten) -> None:
-        self._add(type(step).__name__, [self._value(step.inputs[0])], step.output, domain="")
+    def _(self, step: Flatten) -> None:
+        # What is not read by the last layer is a map of one position to all others.
+        if all(isinstance(reader, Head) for reader in self.readers[step.output]):
+            self._plain(step)
+        else:
+            shape = self._constant(f"{step.output}.shape", np.array([-1, *self.shapes[step.output]], np.int64))
+            self._add("Reshape", [self._value(step.inputs[0]), shape], step.output, domain="")
 
     @write.register
-    def _(self, step: MaxPool) -> None:
-        geometry = {"kernel_shape": list(step.kernel), "strides": list(step.stride), "pads": [*step.padding] * 2}
-        self._add("MaxPool", [self._value(step.inputs[0])], step.output, domain="", **geometry)
-
-    @write.register
-    def _(self, step: SumPositions) -> None:
-        self._add("SumPositions", [self._value(step.inputs[0])], step.output)
+    def _(self, step: SumWindows) -> None:
+        reach = math.prod(step.kernel) * (self.network.largest + 1)
+        ends = np.full(self.shapes[step.output][0], reach, np.int64)
+        self.sums[step.output] = -ends, ends
+        self._plain(step)
 
     @write.register
     def _(self, step: Head) -> None:
-        bias = self._constant(f"{step.layer}.bias", step.bias)
-        self._add("Head", [self._value(step.inputs[0]), self._weight(step), bias], step.output)
+        bias, source = self._constant(f"{step.layer}.bias", step.bias), self._value(step.inputs[0])
+        if not isinstance(self.made.get(step.inputs[0]), Flatten):
+            source = self._add("Flatten", [source], f"{step.output}_input", domain="")
+        self._add("Head", [source, self._weight(step), bias], step.output)
 
     def _weight(self, step: AnyConvolution | AnyLinear) -> str:
         """Weights as float32."""

@@ -90,9 +90,11 @@ def _compare_weights(network: IntegerNetwork, found: Mapping[str, Array]) -> int
 
 
 def _compare(name: str, expected: Array, found: Array | None) -> int:
-    """Number of values, all of which are equal."""
+    """Number of values, all of which are equal; those of linear layers may have more dimensions or fewer."""
     if found is None:
         raise UserError(f"verification failed: the export has no {name}")
+    if len(found) == len(expected) and found.size == expected.size:
+        found = found.reshape(expected.shape)
     if found.shape != expected.shape:
         raise UserError(f"verification failed: {name}: shape {found.shape} in the export, {expected.shape} expected")
     differing = int(np.count_nonzero(expected != found))

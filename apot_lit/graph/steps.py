@@ -8,6 +8,7 @@ import numpy.typing as npt
 from apot_lit.quant.levels import LevelSet
 
 Floats = npt.NDArray[np.float32]
+Reals = npt.NDArray[np.float64]
 Codes = npt.NDArray[np.int8]
 
 INPUT = "pixels"
@@ -87,13 +88,13 @@ class Convolution(AnyConvolution):
     Attributes:
         integer: whether the input is codes or pixels, so that the convolution is one of integers.
         zero_point: what the input's padding is, and what is subtracted from it.
-        scale: None for 1.
+        scale: of all outputs or of each, None for 1.
         bias: per output channel, or None.
     """
 
     integer: bool
     zero_point: int
-    scale: float | None
+    scale: float | Reals | None
     bias: Floats | None
 
 
@@ -112,10 +113,11 @@ class AnyLinear(Step):
 
 @dataclass(frozen=True)
 class Linear(AnyLinear):
-    """``scale * (input @ weight.T) + bias``, input in floats; attributes as `Convolution`."""
+    """``scale * (input @ weight.T) + bias``; attributes as `Convolution`."""
 
-    scale: float | None
+    scale: float | Reals | None
     bias: Floats | None
+    levels: LevelSet | None
 
 
 @dataclass(frozen=True)
@@ -137,12 +139,52 @@ class Add(Step):
 
 
 @dataclass(frozen=True)
-class MaxPool(Step):
-    """Largest value of each window; windows reach over the edge by `padding`."""
+class Clamp(Step):
+    """``min(max(x, lowest), highest)``, as ReLU6 does; None where there is no bound."""
+
+    lowest: float | None
+    highest: float | None
+
+
+@dataclass(frozen=True)
+class Concatenate(Step):
+    """The channels of several values, one after the other."""
+
+
+@dataclass(frozen=True)
+class OverWindows(Step):
+    """One value for each window of height and width; windows reach over the edge by `padding`."""
 
     kernel: tuple[int, int]
     stride: tuple[int, int]
     padding: tuple[int, int]
+
+
+@dataclass(frozen=True)
+class MaxPool(OverWindows):
+    """Largest value of each window."""
+
+
+@dataclass(frozen=True)
+class AveragePool(OverWindows):
+    """Mean of each window; what is beyond the edge counts as 0."""
+
+
+@dataclass(frozen=True)
+class OfSize(Step):
+    """A value of another height and width."""
+
+    size: tuple[int, int]
+
+
+@dataclass(frozen=True)
+class AdaptiveAveragePool(OfSize):
+    """Means over windows that cover the map, as `torch.nn.AdaptiveAvgPool2d` has them."""
+
+
+@dataclass(frozen=True)
+class Repeat(OfSize):
+    """A value of one position, at every position."""
 
 
 @dataclass(frozen=True)
@@ -157,4 +199,4 @@ class GlobalAveragePool(OverPositions):
 
 @dataclass(frozen=True)
 class Flatten(Step):
-    """``[N, C, 1, 1]`` to ``[N, C]``."""
+    """``[N, C, H, W]`` to ``[N, C H W]``."""

@@ -4,7 +4,7 @@ Values are of five kinds:
 
 - pixels, uint8;
 - codes of activations, uint8;
-- accumulators, the sums of products of codes, int32;
+- accumulators, the sums of products of codes or of the stream's values within windows, int32;
 - the stream, fixed point with `fraction` fractional bits in `stream_bit` bits, saturating: what batch norms, residual
   sums and pooling give;
 - sums over positions and logits, int64.
@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from apot_lit.graph.shapes import Shape
-from apot_lit.graph.steps import AnyConvolution, AnyLinear, Codes, OverPositions, Step
+from apot_lit.graph.steps import AnyConvolution, AnyLinear, Codes, OverPositions, OverWindows, Step
 from apot_lit.quant.levels import LevelSet
 
 Int32 = npt.NDArray[np.int32]
@@ -97,6 +97,24 @@ class ChannelThreshold(Step):
 
 
 @dataclass(frozen=True)
+class Clip(Step):
+    """``min(max(x, lowest), highest)`` on the stream.
+
+    Attributes:
+        lowest: the smallest value of the stream where there is no bound.
+        highest: the largest likewise.
+    """
+
+    lowest: int
+    highest: int
+
+
+@dataclass(frozen=True)
+class SumWindows(OverWindows):
+    """Sum of each window, what is beyond the edge being 0; a `Rescale` makes means of them."""
+
+
+@dataclass(frozen=True)
 class SumPositions(OverPositions):
     """Sum over height and width; the division into a mean is within the head.
 
@@ -126,7 +144,7 @@ class IntegerNetwork:
 
     Attributes:
         steps: in an order in which they can be computed. Beside the classes of this module these are `Relu`, `Add`
-            (saturating), `MaxPool` and `Flatten` of `apot_lit.graph.steps`, on the stream.
+            (saturating), `MaxPool`, `Concatenate`, `Repeat` and `Flatten` of `apot_lit.graph.steps`, on the stream.
         input_shape: channels, height and width of an image.
         stream_bit: bits of the stream, 8 to 16.
         fraction: how many of them are fractional bits, f: a value v stands for ``v / 2^f``.

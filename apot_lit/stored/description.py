@@ -11,15 +11,17 @@ import numpy as np
 import numpy.typing as npt
 
 from apot_lit.errors import UserError
-from apot_lit.graph.steps import Add, Flatten, MaxPool, Relu, Step
+from apot_lit.graph.steps import Add, Concatenate, Flatten, MaxPool, Relu, Repeat, Step
 from apot_lit.integer.checking import check
 from apot_lit.integer.network import (
     Accumulate,
     ChannelThreshold,
+    Clip,
     Head,
     IntegerNetwork,
     Rescale,
     SumPositions,
+    SumWindows,
     Threshold,
 )
 from apot_lit.quant.levels import MAX_MAGNITUDE_BITS, LevelSet, level_set
@@ -32,6 +34,8 @@ _WIDTHS = (np.int8, np.int16, np.int32, np.int64)
 _NAME = Text(r"[^\x00-\x1f\x7f]{1,200}", "a name")
 _LAYER = {"layer": _NAME}
 _SIZES, _PADDING = Items(Integer(1, _MAX_SIZE), 2), Items(Integer(0, _MAX_SIZE), 2)
+_WINDOWS = {"kernel": _SIZES, "stride": _SIZES, "padding": _PADDING}
+_VALUE = Integer(-(2**15), 2**15 - 1)  # of a stream
 _LEVELS = Fields({"scheme": Text("apot|pot|uniform", "apot, pot or uniform"), "bits": Integer(1, MAX_MAGNITUDE_BITS)})
 
 
@@ -76,7 +80,11 @@ _KINDS = {
     ),
     "relu": _Kind(Relu, {}, {}),
     "add": _Kind(Add, {}, {}),
-    "max_pool": _Kind(MaxPool, {"kernel": _SIZES, "stride": _SIZES, "padding": _PADDING}, {}),
+    "clip": _Kind(Clip, {"lowest": _VALUE, "highest": _VALUE}, {}),
+    "concatenate": _Kind(Concatenate, {}, {}),
+    "repeat": _Kind(Repeat, {"size": _SIZES}, {}),
+    "max_pool": _Kind(MaxPool, _WINDOWS, {}),
+    "sum_windows": _Kind(SumWindows, _WINDOWS, {}),
     "sum_positions": _Kind(SumPositions, {"positions": Integer(1, _MAX_SIZE**2)}, {}),
     "flatten": _Kind(Flatten, {}, {}),
     "head": _Kind(Head, _LAYER, {"weight": np.int8, "bias": np.int64}),
@@ -150,6 +158,8 @@ def restore(description: Description) -> IntegerNetwork:
             name = f"{entry['layer']}.{key}" if key == "weight" else f"{entry['output']}.{key}"
             found = weights.get(entry["layer"]) if key == "weight" else left.pop(name, None)
             values[key] = _widened(found, width, name)
+            if kind.step is Accumulate and values[key].ndim == 2:  # a linear layer
+                values[key] = values[key][:, :, None, None]
         if "codes" in kind.step.__dataclass_fields__:
             values["codes"] = values["levels"].codes
         steps.append(kind.step(entry["output"], tuple(entry["inputs"]), **values))
