@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from difflib import get_close_matches
+from difflib import SequenceMatcher, get_close_matches
 
 
 class UserError(Exception):
@@ -20,6 +20,11 @@ def unknown_key(key: str, known: Iterable[str]) -> str:
     close = get_close_matches(name, known, n=1)
     hint = f" (did you mean {close[0]}?)" if close else ""
     return f"{key}: unknown key{hint}; {section or 'the configuration'} has {', '.join(known)}"
+
+
+def nearest(name: str, known: Iterable[str], count: int = 3) -> list[str]:
+    """The known names that are most like one, the most alike first."""
+    return sorted(known, key=lambda one: -SequenceMatcher(None, name, one).ratio())[:count]
 
 
 @contextmanager

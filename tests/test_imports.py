@@ -21,6 +21,7 @@ QUANT_ORDER = [
         "levels",
         "terms",
         "ranges",
+        "per_layer",
         "spec",
         "alpha",
         "cpu.convolution",
@@ -29,7 +30,20 @@ QUANT_ORDER = [
         "cpu.native",
         "projection",
     ),
-    *("functional", "quantizers", "absorb", "sums", "cpu.fused", "layers", "convert", "histogram", "initialize"),
+    *(
+        "functional",
+        "quantizers",
+        "channel_thresholds",
+        "absorb",
+        "attention",
+        "signs",
+        "sums",
+        "cpu.fused",
+        "layers",
+        "convert",
+        "histogram",
+        "initialize",
+    ),
 ]
 FRAMEWORKS = {"pytorch_lightning", "hydra", "omegaconf"}
 MODULES = sorted(path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py")

@@ -13,7 +13,7 @@ from hydra.core.global_hydra import GlobalHydra
 from omegaconf import OmegaConf
 
 from apot_lit.config.registration import SCHEMAS
-from apot_lit.config.sections import OPTIMIZER_SCHEMAS, SCHEDULER_SCHEMAS
+from apot_lit.config.sections import OPTIMIZER_SCHEMAS, SCHEDULER_SCHEMAS, ModelConfig
 from apot_lit.quant.ranges import as_written
 
 WIDTH = 100
@@ -69,6 +69,7 @@ _OF_TRAINING = (
 )
 _LEFT_OUT = {"evaluate": tuple(f"trainer.{name}" for name in _OF_TRAINING)}
 _NAMED = {"optimizer": OPTIMIZER_SCHEMAS, "scheduler": SCHEDULER_SCHEMAS}
+_CHOSEN = {"model": ModelConfig}  # sections that have this schema unless another one is chosen
 _NUMBER = re.compile(r"(\d+)")
 _DEFAULT_WIDTH = 13
 _NEEDED = "???"  # also where nothing is chosen for a section yet
@@ -133,6 +134,7 @@ def _sections(schema: Any, config: Mapping[str, Any], prefix: str = "") -> Itera
         section = next((kind for kind in get_args(hints[one.name]) or [hints[one.name]] if is_dataclass(kind)), None)
         if one.name in _NAMED and isinstance(value, Mapping):
             section = next(kind for kind in _NAMED[one.name] if kind.name == value["name"])
+        section = _CHOSEN.get(one.name, section)
         if section is not None:
             within += _sections(section, value if isinstance(value, Mapping) else {}, f"{name}.")
         elif "meaning" in one.metadata:

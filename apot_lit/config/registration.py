@@ -21,7 +21,7 @@ from apot_lit.config.schemas import (
     ReportConfig,
     TrainConfig,
 )
-from apot_lit.config.sections import OPTIMIZER_SCHEMAS, SCHEDULER_SCHEMAS
+from apot_lit.config.sections import MODEL_SCHEMAS, OPTIMIZER_SCHEMAS, SCHEDULER_SCHEMAS
 from apot_lit.errors import UserError, unknown_key
 from apot_lit.quant.ranges import as_written, check, ranges_of
 
@@ -46,10 +46,17 @@ def register() -> None:
         node = OmegaConf.structured(schema)
         if "trainer" in node:
             OmegaConf.set_struct(node.trainer, False)  # takes any option of Lightning's Trainer, which checks them
+        if "quant" in node and "overrides" in node.quant:
+            OmegaConf.set_struct(node.quant.overrides, False)  # takes any pattern of layers' names
         store.store(name=f"{name}_schema", node=node)
     for group, schemas in (("optimizer", OPTIMIZER_SCHEMAS), ("scheduler", SCHEDULER_SCHEMAS)):
         for schema in schemas:
             store.store(group=group, name=f"{schema.name}_schema", node=schema)
+    for name, model in MODEL_SCHEMAS.items():
+        node = OmegaConf.structured(model)
+        OmegaConf.set_struct(node, name == "resnet")  # others take options of the network itself
+        store.store(group="model", name=f"{name}_schema", node=node)
+    OmegaConf.register_new_resolver("name_of_target", lambda target: target.rpartition(".")[2], replace=True)
     OmegaConf.register_new_resolver("run_dir", _run_dir, use_cache=True, replace=True)
     OmegaConf.register_new_resolver("job_dir", job_dir, replace=True)
 

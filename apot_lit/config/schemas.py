@@ -68,7 +68,7 @@ class TrainConfig(FitConfig):
     distill_from: str | None = option(None, None, "learn from this checkpoint's predictions as well")
     distill_weight: float = option(0.5, Number(0, 1), "share of the teacher in the loss")
     distill_temperature: float = option(4.0, Number(0.01, 100), "softens the teacher's predictions")
-    model: ModelConfig = field(default_factory=ModelConfig)
+    model: Any = MISSING
     quant: QuantConfig = field(default_factory=QuantConfig)
     trainer: TrainerConfig = field(default_factory=TrainerConfig)
     sweep: SweepConfig | None = None

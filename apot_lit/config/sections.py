@@ -1,5 +1,6 @@
 """Typed schemas of the sections of a run's configuration, with every default and range; plain dataclasses."""
 
+from collections.abc import Mapping
 from dataclasses import MISSING as REQUIRED
 from dataclasses import dataclass, field, fields, make_dataclass
 from typing import Any
@@ -20,10 +21,13 @@ _SHARE = Number(0, 1, below=True)
 
 def _mutable_twin(name: str, options: Any) -> Any:
     """The same fields, defaults and ranges: OmegaConf makes nodes of frozen dataclasses read-only."""
-    twins = []
+    twins: list[Any] = []
     for one in fields(options):
-        default = MISSING if one.default is REQUIRED else one.default
-        twins.append((one.name, one.type, field(default=default, metadata=one.metadata)))
+        if isinstance(one.default, Mapping):
+            twins.append((one.name, dict[str, Any], field(default_factory=dict, metadata=one.metadata)))
+        else:
+            default = MISSING if one.default is REQUIRED else one.default
+            twins.append((one.name, one.type, field(default=default, metadata=one.metadata)))
     return make_dataclass(name, twins)
 
 
@@ -39,6 +43,15 @@ class ModelConfig:
     stem: str = option("reference", OneOf(("reference", "small")), "reference: 7x7, stride 2, max-pool; small: 3x3")
     width: int = option(16, WIDTH, "channels of the first stage")
     residual_gamma: float | None = option(None, or_null(Number(0, 1)), "initial weight of each block's last batch norm")
+
+
+@dataclass
+class ForeignModelConfig:
+    """Options of a network from elsewhere, see `apot_lit.models.foreign`; those of the network itself stand beside."""
+
+    library: str = option(MISSING, OneOf(("torchvision", "timm", "custom")), "torchvision, timm or custom")
+    name: str = option(MISSING, None, "the network; of your own: its name in tables")
+    enlarge: int | None = option(None, or_null(Integer(1, 1024)), "enlarge images to so many pixels; null: leave them")
 
 
 @dataclass
@@ -159,4 +172,5 @@ class OneCycleConfig:
 
 
 OPTIMIZER_SCHEMAS = (SGDConfig, AdamWConfig)
+MODEL_SCHEMAS = {"resnet": ModelConfig, "foreign": ForeignModelConfig}
 SCHEDULER_SCHEMAS = (ConstantConfig, MultiStepConfig, CosineConfig, OneCycleConfig)

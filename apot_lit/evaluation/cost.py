@@ -129,7 +129,9 @@ def measure_cost(model: nn.Module, input_shape: Sequence[int]) -> Cost:
         >>> measure_cost(nn.Sequential(nn.Conv2d(1, 4, 3), nn.Flatten(), nn.Linear(4, 2)), (1, 1, 3, 3)).macs
         44
     """
-    layers = {name: layer for name, layer in model.named_modules() if isinstance(layer, nn.Conv2d | nn.Linear)}
+    layers = {
+        name: layer for name, layer in model.named_modules() if isinstance(layer, nn.Conv1d | nn.Conv2d | nn.Linear)
+    }
     macs = _macs(model, list(layers.values()), input_shape)
     counted: set[int] = set()
     costs = tuple(_layer_cost(name, layer, macs[layer], counted) for name, layer in layers.items())
@@ -139,11 +141,13 @@ def measure_cost(model: nn.Module, input_shape: Sequence[int]) -> Cost:
     return Cost(tuple(input_shape), costs, other, sum(value.numel() for value in buffers if value.is_floating_point()))
 
 
-def _macs(model: nn.Module, layers: list[nn.Conv2d | nn.Linear], input_shape: Sequence[int]) -> dict[nn.Module, int]:
+def _macs(
+    model: nn.Module, layers: list[nn.Conv1d | nn.Conv2d | nn.Linear], input_shape: Sequence[int]
+) -> dict[nn.Module, int]:
     macs: dict[nn.Module, int] = dict.fromkeys(layers, 0)
 
     def count(layer: nn.Module, _: Any, output: Tensor) -> None:
-        assert isinstance(layer, nn.Conv2d | nn.Linear)
+        assert isinstance(layer, nn.Conv1d | nn.Conv2d | nn.Linear)
         macs[layer] += output.numel() * layer.weight[0].numel()  # each output sums over one filter or row
 
     modes = [(module, module.training) for module in model.modules()]
@@ -159,7 +163,7 @@ def _macs(model: nn.Module, layers: list[nn.Conv2d | nn.Linear], input_shape: Se
     return macs
 
 
-def _layer_cost(name: str, layer: nn.Conv2d | nn.Linear, macs: int, counted: set[int]) -> LayerCost:
+def _layer_cost(name: str, layer: nn.Conv1d | nn.Conv2d | nn.Linear, macs: int, counted: set[int]) -> LayerCost:
     own = {leaf: value.numel() for leaf, value in layer.named_parameters() if id(value) not in counted}
     counted.update(map(id, layer.parameters()))
     weight, parameters = own.get("weight", 0), sum(own.values())

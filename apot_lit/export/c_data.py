@@ -1,5 +1,6 @@
 """The constants of a network in C: weights, thresholds, and the list of steps."""
 
+from dataclasses import replace
 from functools import singledispatchmethod
 from typing import Any
 
@@ -62,7 +63,7 @@ class DataWriter:
         self.offsets, self.arena = plan_workspace(needs)
         head = self.operations[-1].step
         assert isinstance(head, Head)
-        self.proved_bits = check_logits(head, head_reach(network))
+        self.proved_bits = check_logits(head, head_reach(network) * (1 + self.operations[-1].reads_signed))
         self.logit_bits, self.classes = 32 if self.proved_bits <= 32 else 64, len(head.weight)
         self.structures: list[str] = []
         self.steps: list[str] = []
@@ -147,15 +148,19 @@ class DataWriter:
             "rows": self.constants.ranges(along[0], "ranges"),
             "columns": self.constants.ranges(along[1], "ranges"),
             "inputs": -(-inputs // QUAD) * QUAD,
-            "narrow": _INT16 // (2 * step.largest * max(1, largest)),
+            "narrow": _INT16 // (2 * step.largest * (1 + step.is_signed) * max(1, largest)),
             "factor": step.multiplier,
             "weights": self.constants.array("int8_t", pack_weights(step.weight, step.groups, is_merged), "weights"),
             **{"terms": terms, "magnitudes": magnitudes},
         }
         lanes = lanes_of(len(step.weight), step.groups)
-        if isinstance(source.step, Frame):
-            size = self.network.input_shape[1], self.network.input_shape[2]
-            first, classes = offsets_of(step, source.step, size, out)
+        frame: Frame | None = source.step if isinstance(source.step, Frame) else None
+        size = self.network.input_shape[1], self.network.input_shape[2]
+        if step.is_signed:  # codes lie in memory less their smallest one, and taps beyond the edge are left out
+            frame, size = Frame("", (), step.padding, 0), (into.height, into.width)
+            step = replace(step, offset=step.largest)
+        if frame is not None:
+            first, classes = offsets_of(step, frame, size, out)
             fields["first"] = self.constants.array("int32_t", per_lane(first.T, lanes).T, "first")
             if classes is not None:
                 fields["classes"] = self.constants.array("uint16_t", classes, "classes")
@@ -170,7 +175,7 @@ class DataWriter:
         if np.abs(finish.thresholds).max(initial=0) > _INT32:
             raise UserError(f"layer {finish.layer}: its thresholds don't fit into 32 bits")
         thresholds = pack_blocks(per_lane(finish.thresholds, lanes, _INT32), groups)
-        codes = self.constants.array("uint8_t", np.array(finish.codes), "codes")
+        codes = self.constants.array("uint8_t", np.array(finish.codes) - finish.codes[0], "codes")
         return {
             "thresholds": self.constants.array("int32_t", thresholds, "thresholds"),
             "signs": self.constants.array("int8_t", per_lane(np.minimum(finish.sign, 0), lanes), "signs"),
@@ -215,7 +220,7 @@ class DataWriter:
         if below.min(initial=0) < -self.network.largest - 1:
             raise UserError(f"layer {step.layer}: has a threshold below all values of the stream")
         name = self.constants.array("apot_stream", np.minimum(below, self.network.largest), "below")
-        codes = self.constants.array("uint8_t", np.array(step.codes), "codes")
+        codes = self.constants.array("uint8_t", np.array(step.codes) - step.codes[0], "codes")
         levels = f"{{{len(step.codes) - 1}, {name}, {codes}}}"
         return "APOT_THRESHOLD", "apot_threshold", {"length": operation.map.size, "levels": levels}
 

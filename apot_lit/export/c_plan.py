@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from apot_lit.errors import UserError
 from apot_lit.graph.shapes import Shape, infer_shapes
 from apot_lit.graph.steps import INPUT, Add, Concatenate, Flatten, MaxPool, Relu, Repeat, Step
@@ -84,6 +86,7 @@ class Operation:
         width: bytes of one of its values.
         finish: what is done to the sums of a convolution or of windows.
         has_relu: whether values below 0 become 0 at the end.
+        reads_signed: whether it is the last layer, of codes with a sign.
     """
 
     step: Step
@@ -93,6 +96,7 @@ class Operation:
     width: int
     finish: Rescale | ChannelThreshold | None = None
     has_relu: bool = False
+    reads_signed: bool = False
 
     @property
     def is_in_place(self) -> bool:
@@ -220,7 +224,11 @@ class _Planner:
             wide = Widen(f"{step.output}_input", (source,))
             self._put(wide, found.map, 4)
             step = replace(step, inputs=(wide.output,))
-        self._put(step, Map(len(step.weight), 1, 1, len(step.weight)), 0)
+        lowest = getattr(found.finish or found.step, "codes", (0,))[0]
+        # Codes with a sign lie in memory less their smallest one.
+        bias = step.bias + lowest * step.weight.astype(np.int64).sum(1)
+        self._put(replace(step, bias=bias), Map(len(step.weight), 1, 1, len(step.weight)), 0)
+        self.operations[-1] = replace(self.operations[-1], reads_signed=lowest < 0)
 
     def _put(self, step: Step, map_: Map, width: int, finish: Rescale | ChannelThreshold | None = None) -> None:
         last: Step = finish or step

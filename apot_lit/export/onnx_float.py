@@ -11,7 +11,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from apot_lit.errors import UserError
 from apot_lit.export.onnx_checksum import seal
-from apot_lit.export.onnx_model import OUTPUT, WEIGHT
+from apot_lit.export.onnx_writer import OUTPUT, WEIGHT
 from apot_lit.graph.shapes import Shape
 from apot_lit.graph.steps import (
     INPUT,

@@ -84,6 +84,16 @@ _FORMS = {
         sums = ConvInteger<{_GEOMETRY}>(codes, bytes)
         y = Cast<to: int = 11>(sums)
     }}""",
+    # The same of codes with a sign, which are moved for it: what is beyond the edge is 0 all the same.
+    "WideSignedConv": f"""<strides, pads, dilations, group>(x, weight) => (y) {{
+        offset = Constant<value: tensor = float {{128}}>()
+        moved = Add(x, offset)
+        codes = Cast<to: int = 2>(moved)
+        zero = Constant<value: tensor = uint8 {{128}}>()
+        bytes = Cast<to: int = 3>(weight)
+        sums = ConvInteger<{_GEOMETRY}>(codes, bytes, zero)
+        y = Cast<to: int = 11>(sums)
+    }}""",
     # The sums of weights over the pixels that a window holds, which padding makes depend on the position.
     "Border": f"""<strides, pads, dilations, group>(weight, shape) => (y) {{
         ones = ConstantOfShape<value: tensor = float[1] {{1}}>(shape)

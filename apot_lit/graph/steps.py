@@ -11,6 +11,12 @@ Floats = npt.NDArray[np.float32]
 Reals = npt.NDArray[np.float64]
 Codes = npt.NDArray[np.int8]
 
+
+def mirrored(levels: LevelSet) -> tuple[int, ...]:
+    """The codes of levels with a sign, ascending."""
+    return (*(-code for code in reversed(levels.codes[1:])), *levels.codes)
+
+
 INPUT = "pixels"
 """Name of the network's input, uint8 pixels ``[N, C, H, W]``."""
 
@@ -53,6 +59,7 @@ class Quantize(Step):
         table: code of every half-grid index, 0 to 2 unit.
         levels: the level set.
         layer: name of the layer whose input this is.
+        signed: whether codes carry a sign, values below 0 having those of their magnitudes.
     """
 
     factor: float
@@ -60,6 +67,12 @@ class Quantize(Step):
     table: tuple[int, ...]
     levels: LevelSet
     layer: str
+    signed: bool = False
+
+    @property
+    def codes(self) -> tuple[int, ...]:
+        """All codes, ascending."""
+        return mirrored(self.levels) if self.signed else self.levels.codes
 
 
 @dataclass(frozen=True)

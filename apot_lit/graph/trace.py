@@ -174,7 +174,7 @@ class _Builder:
         if in_pixels and self.values[source] == INPUT and weight.dtype == np.int8:
             return INPUT, _float32(self.pixels.step), True, int(self.pixels.offset)
         if isinstance(quantizer, ActivationQuantizer):
-            if quantizer.unit > MAX_ACT_CODE:
+            if quantizer.unit > (MAX_WEIGHT_CODE if quantizer.signed else MAX_ACT_CODE):
                 raise UserError(
                     f"layer {layer}: activation codes up to {quantizer.unit} don't fit into 8 bits "
                     f"({quantizer.bit} bits, {quantizer.levels.scheme}); APoT does up to 5 bits, uniform up to 8"
@@ -183,8 +183,8 @@ class _Builder:
             alpha = float(quantizer.alpha)
             levels = quantizer.levels
             factor = float(np.float32(2 * quantizer.unit / alpha))
-            step = Quantize(name, (self._float(source),), factor, quantizer.unit, levels.half_grid(), levels, layer)
-            self.steps.append(step)
+            numbers = factor, quantizer.unit, levels.half_grid(), levels, layer, quantizer.signed
+            self.steps.append(Quantize(name, (self._float(source),), *numbers))
             return name, alpha / quantizer.unit, weight.dtype == np.int8, 0
         return self._float(source), None, False, 0
 

@@ -21,8 +21,9 @@ _BATCH = 500
 def choose_fraction(convert: Callable[[int, int], IntegerNetwork], images: Tensor, stream_bit: int) -> int:
     """The largest number of fractional bits with which no value that matters is saturated on some images.
 
-    A value matters up to the last threshold where quantisers alone read it, above zero where ReLU or quantisers alone
-    do, and within its bounds where what clips it does. Values are measured on a stream of 32 bits, which none leaves.
+    A value matters from the first threshold to the last where quantisers alone read it, above zero where ReLU or
+    quantisers without a sign alone do, and within its bounds where what clips it does. Values are measured on a stream
+    of 32 bits, which none leaves.
 
     Args:
         convert: makes the network for a number of fractional bits and of bits of the stream, thresholds not folded.
@@ -84,5 +85,5 @@ def _bounds(step: Step) -> tuple[int, int]:
         return step.lowest, step.highest
     if isinstance(step, Threshold):
         reachable = step.thresholds[step.thresholds < 2 ** (TRIAL_BIT - 1) - 1]
-        return 0, int(reachable.max(initial=0))
+        return min(0, int(step.thresholds.min()) - 1), int(reachable.max(initial=0))
     return -far, far

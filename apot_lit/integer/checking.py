@@ -20,6 +20,7 @@ from apot_lit.graph.steps import (
     Relu,
     Repeat,
     Step,
+    mirrored,
 )
 from apot_lit.integer.fixed_point import (
     MAX_MULTIPLIER,
@@ -104,7 +105,7 @@ def _value(step: Step, x: _Value, shapes: Sequence[Shape], limit: int) -> _Value
         return stream
     if isinstance(step, Threshold | ChannelThreshold):
         _check_thresholds(step, channels)
-        return _Value(_CODES, _constant(0, step.codes[-1], 1))
+        return _Value(_CODES, _constant(step.codes[0], step.codes[-1], 1))
     if isinstance(step, SumWindows):
         size = math.prod(step.kernel)
         _require(size * limit < 2**31, step, "adds up more than int32 holds")
@@ -130,12 +131,13 @@ def _value(step: Step, x: _Value, shapes: Sequence[Shape], limit: int) -> _Value
 def _sums(step: Accumulate, x: _Value) -> Range:
     largest = int(x.values[1].max())
     _require(step.largest == largest, step, f"must expect inputs up to {largest}")
+    _require(step.is_signed == (x.values[0].min() < 0), step, "must know whether codes have a sign")
     scaled = x.kind == _PIXELS and step.multiplier > 0 and 0 <= step.offset <= step.multiplier * largest
     _require(scaled or (step.multiplier, step.offset) == (1, 0), step, "must read codes as they are")
     if step.levels is not None:
         allowed = [*step.levels.codes, *(-code for code in step.levels.codes)]
         _require(np.isin(step.weight, allowed).all(), step, "has weights that are no levels")
-    sums = sum_range(step.weight, min(0, -step.offset), step.multiplier * step.largest - step.offset)
+    sums = sum_range(step.weight, *step.ends)
     check_accumulator(sums, step.layer)
     return sums
 
@@ -153,8 +155,8 @@ def _check_rescale(step: Rescale, x: _Value, channels: int) -> None:
 def _check_thresholds(step: Threshold | ChannelThreshold, channels: int) -> None:
     count = len(step.codes) - 1
     shape = (channels, count) if isinstance(step, ChannelThreshold) else (count,)
-    _require(step.codes == step.levels.codes, step, "must give the codes of its levels")
-    _require(step.codes[-1] <= 255, step, "gives codes of more than 8 bits")
+    _require(step.codes in (step.levels.codes, mirrored(step.levels)), step, "must give the codes of its levels")
+    _require(step.codes[-1] <= (127 if step.codes[0] < 0 else 255), step, "gives codes of more than 8 bits")
     _require(step.thresholds.shape == shape, step, f"must have thresholds {list(shape)}")
     _require((np.sort(step.thresholds, -1) == step.thresholds).all(), step, "must have thresholds that ascend")
     if isinstance(step, ChannelThreshold):

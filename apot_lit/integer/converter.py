@@ -109,11 +109,13 @@ class Converter:
     ) -> None:
         """Sums of products, and the batch norm that alone reads them, or their scale and bias."""
         source, multiplier, offset, largest, scale = self._input(step)
+        producer = self.producers.get(source)
+        signed = isinstance(producer, Quantize) and producer.signed
         name = f"{step.output}_sums"
-        self.steps.append(
-            Accumulate(name, (source,), weight, *geometry, step.levels, step.layer, multiplier, offset, largest)
-        )
-        self.sums[name] = sum_range(weight, min(0, -offset), multiplier * largest - offset)
+        numbers = multiplier, offset, largest, signed
+        sums = Accumulate(name, (source,), weight, *geometry, step.levels, step.layer, *numbers)
+        self.steps.append(sums)
+        self.sums[name] = sum_range(weight, *sums.ends)
         check_accumulator(self.sums[name], step.layer)
         factor = np.broadcast_to(np.asarray(scale, np.float64), len(weight))
         bias = np.zeros(len(factor)) if step.bias is None else step.bias.astype(np.float64)
@@ -162,7 +164,7 @@ class Converter:
 
     def _quantize(self, step: Quantize) -> None:
         self._refuse_sums(step)
-        if step.levels.codes[-1] > MAX_CODE:
+        if step.codes[-1] > MAX_CODE // 2 ** int(step.signed):
             raise UserError(
                 f"layer {step.layer}: activation codes up to {step.levels.codes[-1]} don't fit into 8 bits "
                 f"({step.levels.scheme}); fewer bits or other levels would"
@@ -175,7 +177,7 @@ class Converter:
             (source,) = clamp.inputs
         # At 32 bits, for trial, what no value reaches is the largest number.
         within = np.clip(found, -self.limit, min(self.limit, 2**31 - 1)).astype(np.int32)
-        self.steps.append(Threshold(step.output, (source,), within, step.levels.codes, step.levels, step.layer))
+        self.steps.append(Threshold(step.output, (source,), within, step.codes, step.levels, step.layer))
 
     def _ends(self, step: Clamp) -> tuple[int, int]:
         """The bounds of what clips, on the stream."""

@@ -69,12 +69,12 @@ class Executor:
         return values[self.network.steps[-1].output]
 
     def codes(self, pixels: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        """The logits, and by name of the layer the codes that it reads, uint8 ``[N, C, H, W]``."""
+        """The logits, and by name of the layer the codes that it reads, uint8 or int8 ``[N, C, H, W]``."""
         found: dict[str, Tensor] = {}
 
         def watch(step: Step, value: Tensor) -> None:
             if isinstance(step, Threshold | ChannelThreshold):
-                found[step.layer] = value.to(torch.uint8)
+                found[step.layer] = value.to(torch.int8 if step.codes[0] < 0 else torch.uint8)
 
         watching = copy(self)
         watching.watch = watch
@@ -154,5 +154,5 @@ class Executor:
 
 def _reach(step: Accumulate) -> int:
     """A bound on the magnitude of any sum, partial ones included."""
-    largest = max(step.offset, step.multiplier * step.largest - step.offset)
+    largest = max(-step.ends[0], step.ends[1])
     return largest * int(abs(step.weight.reshape(len(step.weight), -1).astype(int)).sum(1).max(initial=0))

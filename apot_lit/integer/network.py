@@ -3,7 +3,7 @@
 Values are of five kinds:
 
 - pixels, uint8;
-- codes of activations, uint8;
+- codes of activations, uint8, or int8 where they carry a sign;
 - accumulators, the sums of products of codes or of the stream's values within windows, int32;
 - the stream, fixed point with `fraction` fractional bits in `stream_bit` bits, saturating: what batch norms, residual
   sums and pooling give;
@@ -33,12 +33,20 @@ class Accumulate(AnyConvolution):
         multiplier: 1 for codes; of pixels q of `PixelInput`.
         offset: 0 for codes; of pixels r of `PixelInput`.
         largest: the largest input, before multiplier and offset.
+        is_signed: whether inputs are codes with a sign, the smallest one being ``-largest``.
     """
 
     weight: Codes
     multiplier: int
     offset: int
     largest: int
+    is_signed: bool = False
+
+    @property
+    def ends(self) -> tuple[int, int]:
+        """The smallest and the largest number that is multiplied with weights, 0 being between them."""
+        smallest = -self.largest if self.is_signed else min(0, -self.offset)
+        return smallest, self.multiplier * self.largest - self.offset
 
 
 @dataclass(frozen=True)
@@ -66,7 +74,7 @@ class Threshold(Step):
 
     Attributes:
         thresholds: ascending, one less than there are codes; one that no value reaches is ``2^(stream_bit - 1)``.
-        codes: of the levels, ascending.
+        codes: of the levels, ascending, mirrored where they carry a sign.
         levels: the level set.
         layer: name of the layer whose input this is.
     """
@@ -84,7 +92,7 @@ class ChannelThreshold(Step):
     Attributes:
         thresholds: ``[C, K - 1]``, ascending along the second axis.
         sign: ``[C]``, 1 or -1.
-        codes: of the levels, ascending.
+        codes: as of `Threshold`.
         levels: the level set.
         layer: name of the layer whose input this is.
     """

@@ -23,7 +23,7 @@ class Width:
 
     Attributes:
         layer: its name.
-        input: of pixels or codes, unsigned; of the last layer that of the sums it reads, signed.
+        input: of pixels or codes, with the sign if they have one; of the last layer that of the sums it reads, signed.
         weight: of the largest weight code.
         accumulator: of any sum that inputs in their range can give.
         product: of accumulator times multiplier plus bias; None where thresholds take its place.
@@ -59,7 +59,7 @@ def bit_widths(network: IntegerNetwork) -> list[Width]:
             found.append(
                 Width(
                     step.layer,
-                    step.largest.bit_length(),
+                    step.largest.bit_length() + step.is_signed,
                     _bits(step.weight),
                     reach.bit_length() + 1,
                     product,
@@ -88,7 +88,7 @@ def head_reach(network: IntegerNetwork) -> int:
 def accumulator_range(step: Accumulate) -> Range:
     """Range of the sums of each output channel."""
     assert step.inputs[0] == INPUT or step.offset == 0
-    return sum_range(step.weight, min(0, -step.offset), step.multiplier * step.largest - step.offset)
+    return sum_range(step.weight, *step.ends)
 
 
 def _is_threshold(step: Step) -> bool:

@@ -4,24 +4,36 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from apot_lit.quant.convert import clipping_thresholds, dequantize_model, quant_layers, quantize_model
-    from apot_lit.quant.layers import QuantConv2d, QuantLinear
+    from apot_lit.quant.convert import (
+        clipping_thresholds,
+        dequantize_model,
+        expose_attention,
+        find_inputs,
+        quant_layers,
+        quantize_model,
+    )
+    from apot_lit.quant.layers import QuantConv1d, QuantConv2d, QuantLinear
     from apot_lit.quant.levels import LevelSet, level_set
     from apot_lit.quant.quantizers import ActivationQuantizer, Codes, MaxWeightQuantizer, WeightQuantizer
+    from apot_lit.quant.signs import Inputs
     from apot_lit.quant.spec import QuantSpec
     from apot_lit.quant.sums import keep_sums_exact
 
 __all__ = [
     "ActivationQuantizer",
     "Codes",
+    "Inputs",
     "LevelSet",
     "MaxWeightQuantizer",
+    "QuantConv1d",
     "QuantConv2d",
     "QuantLinear",
     "QuantSpec",
     "WeightQuantizer",
     "clipping_thresholds",
     "dequantize_model",
+    "expose_attention",
+    "find_inputs",
     "keep_sums_exact",
     "level_set",
     "quant_layers",
@@ -29,10 +41,18 @@ __all__ = [
 ]
 
 _MODULES = {
-    "convert": ("clipping_thresholds", "dequantize_model", "quant_layers", "quantize_model"),
-    "layers": ("QuantConv2d", "QuantLinear"),
+    "convert": (
+        "clipping_thresholds",
+        "dequantize_model",
+        "expose_attention",
+        "find_inputs",
+        "quant_layers",
+        "quantize_model",
+    ),
+    "layers": ("QuantConv1d", "QuantConv2d", "QuantLinear"),
     "levels": ("LevelSet", "level_set"),
     "quantizers": ("ActivationQuantizer", "Codes", "MaxWeightQuantizer", "WeightQuantizer"),
+    "signs": ("Inputs",),
     "spec": ("QuantSpec",),
     "sums": ("keep_sums_exact",),
 }

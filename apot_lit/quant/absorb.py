@@ -47,7 +47,7 @@ def absorbable_relus(model: nn.Module, readers: Container[nn.Module]) -> set[nn.
 def _found(model: nn.Module, readers: Container[nn.Module]) -> set[nn.ReLU]:
     modules = dict(model.named_modules(remove_duplicate=False))
     found: dict[nn.ReLU, bool] = {}
-    for node in _Tracer().trace(model).nodes:
+    for node in InputTracer().trace(model).nodes:
         relu = modules.get(str(node.target)) if node.op == "call_module" else None
         if isinstance(relu, nn.ReLU):
             source = node.all_input_nodes[0]
@@ -57,6 +57,9 @@ def _found(model: nn.Module, readers: Container[nn.Module]) -> set[nn.ReLU]:
     return {relu for relu, absorbable in found.items() if absorbable}
 
 
-class _Tracer(fx.Tracer):
+class InputTracer(fx.Tracer):
+    """Traces float models, a `NetworkInput` as one call."""
+
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
+        """Whether a module is one call: torch's own are, too."""
         return isinstance(m, NetworkInput) or super().is_leaf_module(m, module_qualified_name)

@@ -36,7 +36,7 @@ def fake_quantize(
 
     Args:
         x: values, any shape.
-        alpha: clipping threshold, a positive scalar.
+        alpha: clipping threshold, positive: a scalar, or of a shape that `x` divides by.
         levels: level set of the magnitudes, with a denominator within float32's integers.
         signed: weights (True) or activations (False).
         straight_through: pass gradients to `x` outside the clip as well (2-bit weights).
@@ -77,7 +77,7 @@ class _QuantizeCodes(torch.autograd.Function):
         half = x * (2 * unit / alpha)
         codes = project(half, bits, table, unit, signed)
         ctx.save_for_backward(half, codes)
-        ctx.alpha, ctx.unit, ctx.signed = alpha, unit, signed
+        ctx.alpha, ctx.alpha_shape, ctx.unit, ctx.signed = alpha, raw_alpha.shape, unit, signed
         ctx.straight_through, ctx.grad_scale = straight_through, grad_scale
         return codes
 
@@ -93,8 +93,10 @@ class _QuantizeCodes(torch.autograd.Function):
         if ctx.needs_input_grad[1]:
             # The fake-quantised value is codes * alpha / unit: its gradient is grad_codes * unit / alpha, times
             # (project(x / alpha) - x / alpha) inside the clip and sign(x) = code / unit outside.
-            total = (grad_codes * codes).addcmul_(inside, half, value=-0.5).sum()
+            parts = (grad_codes * codes).addcmul_(inside, half, value=-0.5)
+            total = parts.sum_to_size(alpha.shape) if ctx.alpha_shape else parts.sum()
             grad_alpha = total * (ctx.grad_scale * positive_alpha_slope(alpha) / alpha)
+            grad_alpha = grad_alpha.view(ctx.alpha_shape)
         grad_x = None
         if ctx.needs_input_grad[0]:
             grad_x = (grad_codes.clone() if ctx.straight_through else inside).mul_(ctx.unit / alpha)
@@ -119,7 +121,8 @@ def quantize_codes(
 
     Args:
         x: values, any shape; computed in float32.
-        raw_alpha: scalar; the clipping threshold is `positive_alpha` of it.
+        raw_alpha: scalar, or one for each index of the first dimension of `x`; the clipping thresholds are
+            `positive_alpha` of it.
         levels: level set of the magnitudes.
         signed: weights (True) or activations (False).
         table: ``half_grid_table(levels, signed)``, on the device of `x`.
@@ -129,7 +132,7 @@ def quantize_codes(
 
     Returns:
         float32 codes, same shape, integers from -unit (0 if unsigned) to unit; and the step ``alpha / unit``, the
-        value of one code.
+        value of one code, which multiplies them where it is a tensor.
     """
     codes: Tensor
     settings = native_settings(x, raw_alpha, levels, signed, table, normalize, straight_through, grad_scale)
@@ -138,6 +141,8 @@ def quantize_codes(
         return codes, settings.alpha / settings.unit
     unit = projection_unit(levels)
     alpha = positive_alpha(raw_alpha)
+    if isinstance(alpha, Tensor) and alpha.dim():
+        alpha = alpha.view(-1, *[1] * (x.dim() - 1))
     x = normalize_weight(x.float()) if normalize else x.float()
     codes = _QuantizeCodes.apply(x, raw_alpha, alpha, table, levels.bits, unit, signed, straight_through, grad_scale)
     return codes, alpha / unit

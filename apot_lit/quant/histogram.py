@@ -34,7 +34,8 @@ def weight_histogram(model: nn.Module) -> dict[str, Any] | None:
     assert isinstance(quantizer, WeightQuantizer)
     weight = layer.weight.detach().float().cpu()
     normalized = normalize_weight(weight) if quantizer.normalize else weight
-    ratio = (normalized / quantizer.alpha.cpu()).clamp(-_RANGE, _RANGE)
+    alpha = quantizer.alpha.cpu()
+    ratio = (normalized / alpha.view(-1, *[1] * (weight.dim() - 1))).clamp(-_RANGE, _RANGE)
     codes, counts = quantizer(layer.weight).values.unique(return_counts=True)
     return {
         "layer": name,

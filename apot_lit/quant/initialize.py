@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from apot_lit.quant.channel_thresholds import ChannelWeightQuantizer
 from apot_lit.quant.convert import quant_layers
 from apot_lit.quant.normalize import normalize_weight
 from apot_lit.quant.quantizers import ActivationQuantizer, WeightQuantizer
@@ -29,12 +30,12 @@ def initialize_alphas(model: nn.Module, images: Tensor) -> None:
     hooks = []
     for _, layer in quant_layers(model):
         if isinstance(layer.weight_quantizer, WeightQuantizer):
-            weight = layer.weight
-            _set_best_alpha(
-                layer.weight_quantizer,
-                weight,
-                normalize_weight(weight) if layer.weight_quantizer.normalize else weight,
-            )
+            weight, quantizer = layer.weight, layer.weight_quantizer
+            target = normalize_weight(weight) if quantizer.normalize else weight
+            if isinstance(quantizer, ChannelWeightQuantizer):
+                _set_best_alphas(quantizer, weight, target)
+            else:
+                _set_best_alpha(quantizer, weight, target)
         if isinstance(layer.act_quantizer, ActivationQuantizer):
             hooks.append(layer.act_quantizer.register_forward_pre_hook(_before_quantizer()))
     training = model.training
@@ -53,10 +54,23 @@ def _before_quantizer() -> Callable[[Any, tuple[Tensor, ...]], None]:
         nonlocal busy
         if not busy:  # choosing calls the quantiser, and this hook, again
             busy = True
-            _set_best_alpha(quantizer, inputs[0], inputs[0].clamp(min=0))
+            _set_best_alpha(quantizer, inputs[0], inputs[0] if quantizer.signed else inputs[0].clamp(min=0))
             busy = False
 
     return hook
+
+
+def _set_best_alphas(quantizer: ChannelWeightQuantizer, x: Tensor, target: Tensor) -> None:
+    """The same for each channel."""
+    largest = target.abs().flatten(1).amax(1)
+    best, smallest = quantizer.raw_alpha.detach().clone(), torch.full_like(largest, float("inf"))
+    for step in range(1, _CANDIDATES + 1):
+        alpha = largest * step / _CANDIDATES
+        quantizer.raw_alpha.copy_(alpha)
+        errors = (quantizer(x).fake_quantized() - target).square().flatten(1).sum(1)
+        better = (errors < smallest) & (largest > 0)
+        best, smallest = torch.where(better, alpha, best), torch.where(better, errors, smallest)
+    quantizer.raw_alpha.copy_(best)
 
 
 def _set_best_alpha(quantizer: WeightQuantizer | ActivationQuantizer, x: Tensor, target: Tensor) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
-from typing import Self, TypeVar
+from typing import Any, Self, TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -14,7 +14,9 @@ from apot_lit.quant.cpu.fused import NativeConvolution, ScaledConvolution
 from apot_lit.quant.quantizers import ActivationQuantizer, Codes, WeightQuantizer
 from apot_lit.quant.sums import EXACT_INTEGERS, sum_codes
 
-Convolution = TypeVar("Convolution", bound=nn.Conv2d)
+Convolution = TypeVar("Convolution", bound=nn.Conv1d | nn.Conv2d)
+
+Layer = TypeVar("Layer", bound=nn.Conv1d | nn.Conv2d | nn.Linear)
 
 
 def _scale(inputs: Codes, weights: Codes) -> Scalar | None:
@@ -50,10 +52,12 @@ def _scaled_sums(
     """Sums over codes times both scales."""
     sums = sum_codes(multiply, inputs.values, weights.values, _is_whole(layer))
     scale = _scale(inputs, weights)
+    if isinstance(scale, Tensor) and scale.dim():  # one for each output channel, shaped as weights are
+        scale = scale.flatten().view(-1, *[1] * (layer.weight.dim() - 2))
     return sums if scale is None else sums.mul_(scale)
 
 
-def _same_geometry(kind: type[Convolution], layer: nn.Conv2d) -> Convolution:
+def _same_geometry(kind: type[Convolution], layer: nn.Conv1d | nn.Conv2d) -> Convolution:
     """A convolution of another class with the options of `layer`, and with no memory for its parameters."""
     return kind(
         layer.in_channels,
@@ -67,6 +71,22 @@ def _same_geometry(kind: type[Convolution], layer: nn.Conv2d) -> Convolution:
         layer.padding_mode,
         device="meta",
     )
+
+
+def _wrapped(quantized: Layer, layer: nn.Module, weight_quantizer: nn.Module, act_quantizer: nn.Module) -> Layer:
+    """A quantised layer with the parameters of a float one, and its quantisers."""
+    made = _unwrapped(quantized, layer)
+    made.weight_quantizer = weight_quantizer.to(made.weight.device)
+    made.act_quantizer = act_quantizer.to(made.weight.device)
+    made.train(layer.training)
+    return made
+
+
+def _unwrapped(layer: Layer, source: Any) -> Layer:
+    """A layer with the parameters and the mode of another."""
+    layer.weight, layer.bias = source.weight, source.bias
+    layer.train(source.training)
+    return layer
 
 
 class QuantConv2d(nn.Conv2d):
@@ -87,17 +107,11 @@ class QuantConv2d(nn.Conv2d):
     @classmethod
     def from_float(cls, layer: nn.Conv2d, weight_quantizer: nn.Module, act_quantizer: nn.Module) -> Self:
         """Wraps the parameters of a float layer; they are shared, not copied."""
-        quantized = _same_geometry(cls, layer)
-        quantized.weight, quantized.bias = layer.weight, layer.bias
-        quantized.weight_quantizer = weight_quantizer.to(layer.weight.device)
-        quantized.act_quantizer = act_quantizer.to(layer.weight.device)
-        return quantized.train(layer.training)
+        return _wrapped(_same_geometry(cls, layer), layer, weight_quantizer, act_quantizer)
 
     def to_float(self) -> nn.Conv2d:
         """Returns the float layer with the same (latent, unquantised) parameters; they are shared, not copied."""
-        layer = _same_geometry(nn.Conv2d, self)
-        layer.weight, layer.bias = self.weight, self.bias
-        return layer.train(self.training)
+        return _unwrapped(_same_geometry(nn.Conv2d, self), self)
 
     def forward(self, x: Tensor) -> Tensor:
         """Quantises input and weight and convolves; shapes as `torch.nn.Conv2d`."""
@@ -133,6 +147,34 @@ class QuantConv2d(nn.Conv2d):
         return product_of(self, x) if eager and x.dtype is torch.float32 else None
 
 
+class QuantConv1d(nn.Conv1d):
+    """Convolution of one dimension whose weight and input are quantised, as those of `QuantConv2d`.
+
+    Attributes:
+        weight_quantizer: module from weight to `Codes`.
+        act_quantizer: module from input to `Codes`.
+    """
+
+    weight_quantizer: nn.Module
+    act_quantizer: nn.Module
+
+    @classmethod
+    def from_float(cls, layer: nn.Conv1d, weight_quantizer: nn.Module, act_quantizer: nn.Module) -> Self:
+        """Wraps the parameters of a float layer; they are shared, not copied."""
+        return _wrapped(_same_geometry(cls, layer), layer, weight_quantizer, act_quantizer)
+
+    def to_float(self) -> nn.Conv1d:
+        """Returns the float layer with the same (latent, unquantised) parameters; they are shared, not copied."""
+        return _unwrapped(_same_geometry(nn.Conv1d, self), self)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Quantises input and weight and convolves; shapes as `torch.nn.Conv1d`."""
+        inputs: Codes = self.act_quantizer(x)
+        weights: Codes = self.weight_quantizer(self.weight)
+        y = _scaled_sums(self, lambda codes, weight: self._conv_forward(codes, weight, None), inputs, weights)
+        return y if self.bias is None else y + self.bias.view(-1, 1)
+
+
 class QuantLinear(nn.Linear):
     """Linear layer whose weight and input are quantised: ``linear(codes_a, codes_w) * scale_a * scale_w + bias``.
 
@@ -150,16 +192,11 @@ class QuantLinear(nn.Linear):
     def from_float(cls, layer: nn.Linear, weight_quantizer: nn.Module, act_quantizer: nn.Module) -> Self:
         """Wraps the parameters of a float layer; they are shared, not copied."""
         quantized = cls(layer.in_features, layer.out_features, layer.bias is not None, device="meta")
-        quantized.weight, quantized.bias = layer.weight, layer.bias
-        quantized.weight_quantizer = weight_quantizer.to(layer.weight.device)
-        quantized.act_quantizer = act_quantizer.to(layer.weight.device)
-        return quantized.train(layer.training)
+        return _wrapped(quantized, layer, weight_quantizer, act_quantizer)
 
     def to_float(self) -> nn.Linear:
         """Returns the float layer with the same (latent, unquantised) parameters; they are shared, not copied."""
-        layer = nn.Linear(self.in_features, self.out_features, self.bias is not None, device="meta")
-        layer.weight, layer.bias = self.weight, self.bias
-        return layer.train(self.training)
+        return _unwrapped(nn.Linear(self.in_features, self.out_features, self.bias is not None, device="meta"), self)
 
     def forward(self, x: Tensor) -> Tensor:
         """Quantises input and weight and multiplies; shapes as `torch.nn.Linear`."""
@@ -169,4 +206,4 @@ class QuantLinear(nn.Linear):
         return y if self.bias is None else y + self.bias
 
 
-QuantLayer = QuantConv2d | QuantLinear
+QuantLayer = QuantConv1d | QuantConv2d | QuantLinear

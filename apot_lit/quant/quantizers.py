@@ -43,21 +43,22 @@ class _ClippingQuantizer(nn.Module):
     """A quantiser with a learned clipping threshold.
 
     Attributes:
+        signed: whether codes are from -unit to unit, rather than from 0.
         raw_alpha: the trained parameter; `alpha` is its value wherever it is at least ``ALPHA_MIN``.
     """
 
-    signed: bool
     normalize = False
     straight_through = False
     table: Tensor | None
 
-    def __init__(self, levels: LevelSet, alpha: float, grad_scale: float | None = None) -> None:
+    def __init__(self, levels: LevelSet, alpha: float, grad_scale: float | None = None, signed: bool = False) -> None:
         super().__init__()
+        self.signed = signed
         self.levels = levels
         self.grad_scale = 1.0 if grad_scale is None else grad_scale
         self.unit = projection_unit(levels)
         self.raw_alpha = nn.Parameter(torch.tensor(float(alpha)))
-        self.register_buffer("table", half_grid_table(levels, self.signed), persistent=False)
+        self.register_buffer("table", half_grid_table(levels, signed), persistent=False)
 
     def forward(self, x: Tensor) -> Codes:
         """Returns codes, from -unit (0 if unsigned) to unit, and their scale."""
@@ -91,12 +92,12 @@ class _ClippingQuantizer(nn.Module):
 
     @property
     def alpha(self) -> Tensor:
-        """The clipping threshold: a positive scalar tensor, detached."""
+        """The clipping threshold: a positive tensor in the shape of `raw_alpha`, detached."""
         return torch.as_tensor(positive_alpha(self.raw_alpha), dtype=torch.float32)
 
     @property
     def bit(self) -> int:
-        """Bit width, the sign of weights included."""
+        """Bit width, a sign included."""
         return self.levels.bits + int(self.signed)
 
     @property
@@ -110,18 +111,19 @@ class _ClippingQuantizer(nn.Module):
         return max((code // (code & -code)).bit_length() for code in self.levels.codes if code)
 
     def extra_repr(self) -> str:
-        """Bit width, scheme and threshold for ``repr(model)``."""
-        alpha = "" if self.raw_alpha.is_meta else f", alpha={self.alpha.item():.4g}"
+        """Bit width, scheme and (mean) threshold for ``repr(model)``."""
+        alpha = "" if self.raw_alpha.is_meta else f", alpha={self.alpha.mean().item():.4g}"
         return f"bit={self.bit}, scheme={self.levels.scheme}{alpha}"
 
 
 class ActivationQuantizer(_ClippingQuantizer):
-    """Unsigned quantiser of activations, ``alpha * project(clip(x / alpha, 0, 1))``.
+    """Quantiser of activations, ``alpha * project(clip(x / alpha, 0, 1))``; from -1 if signed.
 
     Args:
-        levels: level set with as many magnitude bits as the bit width.
+        levels: level set with as many magnitude bits as the bit width, one less if signed.
         alpha: initial clipping threshold, in units of the activations.
         grad_scale: factor on alpha's gradient, None for none.
+        signed: whether levels are mirrored, for activations that are negative in places.
 
     Shape:
         any shape in, codes of the same shape out.
@@ -131,9 +133,13 @@ class ActivationQuantizer(_ClippingQuantizer):
         >>> quantizer = ActivationQuantizer(level_set("apot", 2), alpha=4.0)
         >>> quantizer(torch.tensor([-1.0, 0.4, 0.5, 2.9, 9.0])).fake_quantized().tolist()
         [0.0, 0.0, 1.0, 2.0, 4.0]
+        >>> ActivationQuantizer(level_set("apot", 2), alpha=4.0, signed=True)(torch.tensor([-9.0, 2.9])).values.tolist()
+        [-4.0, 2.0]
     """
 
-    signed = False
+    def extra_repr(self) -> str:
+        """Adds whether it is signed."""
+        return super().extra_repr() + (", signed=True" if self.signed else "")
 
 
 class WeightQuantizer(_ClippingQuantizer):
@@ -150,10 +156,8 @@ class WeightQuantizer(_ClippingQuantizer):
         any shape in, codes of the same shape out.
     """
 
-    signed = True
-
     def __init__(self, levels: LevelSet, alpha: float, normalize: bool = True, grad_scale: float | None = None) -> None:
-        super().__init__(levels, alpha, grad_scale)
+        super().__init__(levels, alpha, grad_scale, signed=True)
         self.normalize = normalize
         self.straight_through = levels.bits == 1
 

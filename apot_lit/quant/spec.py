@@ -1,9 +1,12 @@
 """QuantSpec: what to quantise and how, validated once, immutable afterwards."""
 
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
 
 from apot_lit.quant.levels import LevelSet, Scheme, level_set
-from apot_lit.quant.ranges import TRUTH, Number, OneOf, check_options, option, or_null
+from apot_lit.quant.per_layer import Overrides
+from apot_lit.quant.ranges import TRUTH, Number, OneOf, Range, check_options, option, or_null
 
 FULL_PRECISION = 32
 ALPHA_MIN = 1e-3
@@ -11,6 +14,14 @@ ALPHA_MIN = 1e-3
 BITS = OneOf((*range(2, 9), FULL_PRECISION))
 POWERS = OneOf((1, 0), " (powers of two, or uniform)")
 _ALPHAS = Number(ALPHA_MIN, 1e6)
+LAYER_OPTIONS: dict[str, Range] = {
+    **dict.fromkeys(("bit", "weight_bit", "act_bit"), BITS),
+    "power": POWERS,
+    "additive": TRUTH,
+    **dict.fromkeys(("weight_alpha", "act_alpha"), _ALPHAS),
+    **dict.fromkeys(("weight_norm", "weight_per_channel", "signed"), TRUTH),
+}
+"""What `QuantSpec.overrides` may say of a layer."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +42,13 @@ class QuantSpec:
         weight_alpha: initial clipping threshold of weights, in standard deviations if `weight_norm`.
         act_alpha: initial clipping threshold of activations.
         weight_norm: normalise a layer's weights to mean 0 and standard deviation 1 before quantising.
+        weight_per_channel: a clipping threshold for each output channel of a layer's weights, in place of one for all;
+            they are normalised together all the same. Such networks can't be exported.
         grad_scale: factor on the gradient of every clipping threshold; None for none.
+        overrides: options of single layers, those of `LAYER_OPTIONS`, by patterns of names as `fnmatch` has them,
+            ``{"layer1.*": {"bit": 8}}``; a later pattern wins, ``bit`` stands for `weight_bit` and `act_bit`, and
+            ``signed`` tells whether the layer's input is negative in places. The first and last layers, too, are
+            quantised like the others in what a pattern gives them bits for.
 
     Raises:
         ValueError: if a value is outside what is allowed; one line that begins with the name of the attribute.
@@ -43,6 +60,8 @@ class QuantSpec:
         Traceback (most recent call last):
             ...
         ValueError: bit=9: must be one of 2, 3, 4, 5, 6, 7, 8, 32
+        >>> QuantSpec(bit=4, overrides={"layer1.*": {"bit": 8, "power": 0}}).of_layer("layer1.0.conv1").weight_bit
+        8
     """
 
     bit: int = option(5, BITS, "bits of weights and activations, 2 to 8; 32: float")
@@ -56,12 +75,19 @@ class QuantSpec:
     weight_alpha: float = option(3.0, _ALPHAS, "initial clipping threshold of weights")
     act_alpha: float = option(6.0, _ALPHAS, "initial clipping threshold of activations")
     weight_norm: bool = option(True, TRUTH, "normalise weights before they are quantised")
+    weight_per_channel: bool = option(False, TRUTH, "a clipping threshold for each output channel of weights")
     grad_scale: float | None = option(
         None, or_null(Number(0, 1e6, above=True)), "factor on the gradients of thresholds; null: 1"
+    )
+    overrides: Mapping[str, Mapping[str, Any]] = option(
+        Overrides(), None, "options of single layers by pattern, {layer1.*: {bit: 8}}"
     )
 
     def __post_init__(self) -> None:
         check_options(self)
+        object.__setattr__(self, "overrides", Overrides(self.overrides, LAYER_OPTIONS))
+        if self.overrides and self.bit == FULL_PRECISION:
+            raise ValueError(f"overrides={self.overrides}: bit={FULL_PRECISION} is full precision everywhere")
         for name in ("weight_bit", "act_bit"):
             value = getattr(self, name)
             if value is not None and self.bit == FULL_PRECISION:
@@ -79,12 +105,29 @@ class QuantSpec:
         """Whether nothing at all is quantised."""
         return self.bit == FULL_PRECISION
 
+    def options_of_layer(self, name: str) -> dict[str, Any]:
+        """What the patterns that match a layer's name say of it; ``bit`` as `weight_bit` and `act_bit`."""
+        return Overrides(self.overrides, LAYER_OPTIONS).of_layer(name)
+
+    def refuse_unused_overrides(self, names: Iterable[str]) -> None:
+        """Refuses patterns that match no layer of a network.
+
+        Raises:
+            ValueError: one line that names the pattern and the layers near it.
+        """
+        Overrides(self.overrides, LAYER_OPTIONS).refuse_unused(names)
+
+    def of_layer(self, name: str) -> "QuantSpec":
+        """The description of one layer, its options in place of those of the network."""
+        own = {key: value for key, value in self.options_of_layer(name).items() if key != "signed"}
+        return replace(self, **own, overrides={})
+
     def weight_levels(self) -> LevelSet | None:
         """Levels of the weights' magnitudes (one bit is the sign); None where weights stay float."""
         bit = self.bit if self.weight_bit is None else self.weight_bit
         return None if bit == FULL_PRECISION else level_set(self.scheme, bit - 1)
 
-    def act_levels(self) -> LevelSet | None:
-        """Levels of the activations, which are unsigned; None where activations stay float."""
+    def act_levels(self, signed: bool = False) -> LevelSet | None:
+        """Levels of the activations' magnitudes (one bit is the sign if signed); None where activations stay float."""
         bit = self.bit if self.act_bit is None else self.act_bit
-        return None if bit == FULL_PRECISION else level_set(self.scheme, bit)
+        return None if bit == FULL_PRECISION else level_set(self.scheme, bit - signed)

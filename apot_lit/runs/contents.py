@@ -1,6 +1,7 @@
 """What checkpoints, results and evaluations must hold, and reading a result."""
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from apot_lit.runs.schema import (
     All,
     Entries,
     Fields,
+    Flag,
     Integer,
     Items,
     Number,
@@ -31,16 +33,32 @@ _NAME = Text(r"[A-Za-z0-9_.+-]{1,100}", "a name of letters, digits and _ . + -")
 _TITLE = Text(r"[^\x00-\x1f\x7f/]{1,60}", "a text of at most 60 characters without / and line breaks")
 _COUNT = Integer(0, max(SET_SIZES.values()))
 
+
+@dataclass(frozen=True)
+class _Model(Schema):
+    """The section ``model``: options of our own networks, or of one of another maker, which says whose."""
+
+    def _check(self, value: Any, place: str) -> None:
+        Fields({"name": _NAME}, {"library": Text("torchvision|timm|custom", "torchvision, timm or custom")})._check(
+            value, place
+        )
+        if "library" not in value:
+            options_of(ModelConfig)._check(value, place)
+        elif value["library"] == "custom":
+            Fields({"_target_": Text()})._check(value, place)
+
+
 NETWORK_CONFIG: Schema = All(
     (
         Plain(),
         Fields(
             {
                 "seed": Rule(lambda seed: seed in SEED, f"be {SEED}"),
-                "model": All((Fields({"name": _NAME}), options_of(ModelConfig))),
+                "model": _Model(),
                 "quant": options_of(QuantSpec),
                 "data": options_of(DataOptions),
-            }
+            },
+            {"inputs": Fields({"signed": Items(Text()), "idle": Items(Text()), "integers": Flag()})},
         ),
     )
 )

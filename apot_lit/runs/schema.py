@@ -8,7 +8,7 @@ import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, NoReturn, get_args, get_type_hints
+from typing import Any, NoReturn, get_args, get_origin, get_type_hints
 
 MAX_INTEGER = 2**63 - 1
 
@@ -173,6 +173,9 @@ def options_of(options: Any) -> Fields:
     plain: dict[type, Schema] = {int: Integer(), float: Number(), str: Text(), bool: Flag()}
     schemas: dict[str, Schema] = {}
     for name, declared in get_type_hints(options).items():
+        if get_origin(declared) is Mapping:
+            schemas[name] = Entries(Fields())
+            continue
         kinds = [kind for kind in get_args(declared) or [declared] if kind is not type(None)]
         schemas[name] = plain[kinds[0]] if declared in kinds else OrNull(plain[kinds[0]])
     return Fields(optional=schemas)

@@ -62,7 +62,8 @@ def _weight_facts(quantizer: nn.Module) -> dict[str, Any] | None:
 
 def _act_facts(quantizer: nn.Module) -> dict[str, Any] | None:
     if isinstance(quantizer, ActivationQuantizer):
-        return {"bit": quantizer.bit, "levels": quantizer.levels.scheme}
+        signed = {"signed": True} if quantizer.signed else {}  # unsigned ones are as they were before there were others
+        return {"bit": quantizer.bit, "levels": quantizer.levels.scheme, **signed}
     return {"bit": quantizer.bit, "levels": None} if isinstance(quantizer, InputCodes) else None
 
 

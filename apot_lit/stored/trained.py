@@ -14,6 +14,7 @@ from apot_lit.errors import UserError
 from apot_lit.integer.network import IntegerNetwork
 from apot_lit.interop.reference import is_reference, reference_config, reference_state
 from apot_lit.models.build import build_network
+from apot_lit.models.foreign import is_foreign
 from apot_lit.runs.checkpoint import (
     checkpoint_config,
     load_checkpoint,
@@ -132,7 +133,8 @@ def _from_packed(path: str, where: str) -> Trained:
 def _trained(config: dict[str, Any], state: Mapping[str, Tensor], where: str) -> Trained:
     _require_data(config, where)
     try:
-        with torch.device("meta"):  # a size out of all bounds takes no memory here
+        # A size out of all bounds takes no memory on the meta device, which not all makers know.
+        with torch.device("cpu" if is_foreign(config) else "meta"):
             own = build_network(config).state_dict()
     except (UserError, ValueError, TypeError, KeyError, ArithmeticError, RuntimeError) as error:
         raise _configuration_error(error, where) from error

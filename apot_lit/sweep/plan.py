@@ -68,7 +68,13 @@ class Job:
 
 
 def plan(config: Mapping[str, Any], root: Path) -> list[Job]:
-    """All jobs of a sweep: for every seed one of each network, bit width and scheme."""
+    """All jobs of a sweep: for every seed one of each network, bit width and scheme.
+
+    Raises:
+        UserError: with a network of another maker.
+    """
+    if "library" in config["model"]:
+        raise UserError(f"sweep={config['sweep']['name']}: trains networks of this project; leave model out, or use -m")
     sweep = config["sweep"]
     jobs: list[Job] = []
     for seed, model, bit, power in product(sweep["seeds"], sweep["models"], sweep["bits"], sweep["powers"]):

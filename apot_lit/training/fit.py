@@ -10,7 +10,10 @@ from pytorch_lightning.loggers import Logger
 from pytorch_lightning.utilities import rank_zero_only
 
 from apot_lit.data.mnist import build_datamodule
+from apot_lit.data.sample import training_sample
 from apot_lit.errors import Interrupted, UserError
+from apot_lit.models.build import with_inputs
+from apot_lit.models.foreign import CALIBRATION_IMAGES, is_foreign
 from apot_lit.quant import clipping_thresholds
 from apot_lit.quant.histogram import weight_histogram
 from apot_lit.runs.checkpoint import load_checkpoint, load_network, network_state
@@ -65,6 +68,8 @@ def _train(
     source = commit()  # now: the tree may change while the run goes on
     datamodule = build_datamodule(config)
     pl.seed_everything(config["seed"], workers=True, verbose=False)
+    if is_foreign(config):
+        config = with_inputs(config, training_sample(config["data"], CALIBRATION_IMAGES))
     classifier = QuantClassifier(config, distillation=load_distillation(config))
     load_start(classifier, config)
     prepare(classifier, config["trainer"])
@@ -77,8 +82,9 @@ def _train(
     clock, history = WallClock(), History(output_dir / METRICS_FILE)
     parts = {"callbacks": [clock, history, *usable], "logger": list(loggers), "default_root_dir": output_dir}
     trainer = build_trainer(config["trainer"], **parts)
+    quant = {**config["quant"], "overrides": str(config["quant"]["overrides"])}  # patterns are no names for a logger
     for logger in loggers:
-        logger.log_hyperparams(config)
+        logger.log_hyperparams({**config, "quant": quant})
     if trainer.is_global_zero:
         print(opening(config, classifier, datamodule.split_sizes, hardware(trainer.strategy.root_device)), flush=True)
     _fit(trainer, classifier, datamodule, config["ckpt_path"])

@@ -31,7 +31,7 @@ def opening(
     parameters = sum(parameter.numel() for parameter in classifier.network.parameters())
     images = ", ".join(f"{split_sizes[split]:,} {name}" for split, name in _SPLITS.items() if split_sizes[split])
     lines = {
-        "network": f"{model['name']}, width {model['width']}, {model['stem']} stem, {parameters:,} parameters",
+        "network": f"{_network(model)}, {parameters:,} parameters",
         "quantised": _quantised(config),
         "images": images,
         "device": _device(trainer, hardware),
@@ -44,6 +44,13 @@ def opening(
 
 
 _SPLITS: dict[Split, str] = {"train": "for training", "val": "for validation", "test": "for the test"}
+
+
+def _network(model: Mapping[str, Any]) -> str:
+    if "library" not in model:
+        return f"{model['name']}, width {model['width']}, {model['stem']} stem"
+    enlarged = "" if model["enlarge"] is None else f", images enlarged to {model['enlarge']}x{model['enlarge']}"
+    return f"{model['name']} of {model.get('_target_', model['library'])}{enlarged}"
 
 
 def _quantised(config: Mapping[str, Any]) -> str:

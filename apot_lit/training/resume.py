@@ -49,8 +49,9 @@ def resumed(config: Mapping[str, Any], defaults: Mapping[str, Any], overrides: S
     merged |= {key: deepcopy(config[key]) for key in _ANYWHERE}
     now, usual, then = dict(_flat(config)), dict(_flat(defaults)), dict(_flat(before))
     explicit = {*given, *(key for group in given for key in _CHOICES.get(group, ()))}
+    of_others = ("optimizer.", "scheduler.", *(("model.",) if "library" in before["model"] else ()))
     for key in sorted({*now, *usual}):
-        foreign = key not in then and key.startswith(("optimizer.", "scheduler."))  # an option of another one
+        foreign = key not in then and key.startswith(of_others)  # an option of another one
         value, was = now.get(key), then.get(key, None if foreign else usual.get(key))
         chosen = key in explicit or value != usual.get(key)
         if key not in NEUTRAL and chosen and value != was:

@@ -11,6 +11,18 @@ CASES = [
     (["quant.weight_bit=4", "quant.bit=32"], ["quant.weight_bit=4", "full precision"]),
     (["quant.act_alpha=-1"], ["quant.act_alpha=-1"]),
     (["quant.bitt=3"], ["quant.bitt", "unknown", "did you mean bit?", "weight_bit"]),
+    (
+        ["quant.overrides={layr1.*: {bit: 8}}"],
+        ["quant.overrides.layr1.*: matches no layer", "near it are layer1.0.conv1"],
+    ),
+    (
+        ["quant.overrides={fc: {bits: 8}}"],
+        ["quant.overrides.fc.bits: unknown option (did you mean bit?)", "weight_bit"],
+    ),
+    (["quant.overrides={fc: {bit: 9}}"], ["quant.overrides.fc.bit=9", "2, 3, 4, 5, 6, 7, 8, 32"]),
+    (["quant.overrides={fc: 9}"], ["quant.overrides.fc=9", "{bit: 8}"]),
+    (["quant.overrides=9"], ["quant.overrides"]),
+    (["quant.bit=32", "quant.overrides={fc: {bit: 8}}"], ["quant.overrides", "bit=32 is full precision everywhere"]),
     (["modle=resnet10"], ["modle", "did you mean model?"]),
     (["+quant.foo=1"], ["quant.foo", "unknown"]),
     (["+foo=1"], ["foo", "unknown"]),

@@ -180,7 +180,7 @@ def test_subclasses_of_layers_are_left_alone():
     class Own(nn.Linear):
         pass
 
-    quantized = quantize_model(nn.Sequential(nn.Linear(3, 3), Own(3, 3), nn.Conv1d(3, 3, 1)), QuantSpec(bit=4))
+    quantized = quantize_model(nn.Sequential(nn.Linear(3, 3), Own(3, 3), nn.Conv3d(3, 3, 1)), QuantSpec(bit=4))
     assert types(quantized) == {"0": "QuantLinear"}
     assert type(quantized[1]) is Own
 
@@ -203,9 +203,9 @@ def test_torchvision_resnet18():
     )
 
 
-@pytest.mark.parametrize("model", [nn.Sequential(nn.ReLU()), nn.Identity(), nn.Conv1d(1, 1, 1)])
+@pytest.mark.parametrize("model", [nn.Sequential(nn.ReLU()), nn.Identity(), nn.Conv3d(1, 1, 1)])
 def test_a_model_without_layers_is_refused(model):
-    with pytest.raises(ValueError, match="no Conv2d or Linear layer"):
+    with pytest.raises(ValueError, match="no Conv1d, Conv2d or Linear layer"):
         quantize_model(model, QuantSpec(bit=4))
 
 
