@@ -60,14 +60,14 @@ def export(config: Mapping[str, Any]) -> dict[str, Any]:
     images, labels = load_idx_pair(Path(config["data_dir"]), "test", config["download"])
     arithmetic = _compare_arithmetic(network, integers, images, labels)
     if written:
-        verification = verify(integers, _engine(kind, output), images)
+        verification = verify(integers, engine_of(kind, output), images)
         if kind == "packed":
             require_same(output, network, integers, trained.config)
     else:
         with placing(output) as scratch:
             facts = {**_facts(trained.config), **arithmetic}
-            _write(kind, scratch, network, integers, facts, trained.config, (images, labels))
-            verification = verify(integers, _engine(kind, scratch), images)
+            write_format(kind, scratch, network, integers, facts, trained.config, (images, labels))
+            verification = verify(integers, engine_of(kind, scratch), images)
     cost = measure_cost(network, (1, *integers.input_shape))
     result = {
         "ckpt_path": config["ckpt_path"],
@@ -94,7 +94,7 @@ def export(config: Mapping[str, Any]) -> dict[str, Any]:
     return result
 
 
-def _write(
+def write_format(
     kind: str,
     path: Path,
     network: nn.Module,
@@ -103,6 +103,20 @@ def _write(
     config: Mapping[str, Any],
     test_set: tuple[Tensor, Tensor],
 ) -> None:
+    """Writes a network in one of the formats.
+
+    Args:
+        kind: the format.
+        path: file or directory to write.
+        network: in floats.
+        integers: what `to_integers` made of it, batch norms not folded.
+        facts: what an export says of the network; ``network``, ``scheme`` and ``bit`` for a page.
+        config: of the training, for a packed file.
+        test_set: images and labels, for a page.
+
+    Raises:
+        UserError: for a network that the format can't hold.
+    """
     # Each format needs packages of its own, or a compiler, that the others do without.
     if kind == "onnx":
         from apot_lit.export.onnx_model import build_onnx
@@ -121,7 +135,12 @@ def _write(
         write_c(fold_batch_norms(integers), ", ".join(f"{name} {value}" for name, value in facts.items()), path)
 
 
-def _engine(kind: str, output: Path) -> Engine:
+def engine_of(kind: str, output: Path) -> Engine:
+    """What runs an export.
+
+    Raises:
+        UserError: if it can't be run.
+    """
     if kind == "onnx":
         from apot_lit.export.onnx_engine import OnnxEngine
 

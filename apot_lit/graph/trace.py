@@ -22,7 +22,7 @@ from apot_lit.graph.steps import (
     Reals,
     Step,
 )
-from apot_lit.graph.tracer import NOTHING, is_nothing, is_size, trace
+from apot_lit.graph.tracer import NOTHING, is_call, is_nothing, is_size, trace
 from apot_lit.models.input import PixelInput
 from apot_lit.quant.layers import QuantLayer
 from apot_lit.quant.levels import LevelSet
@@ -50,8 +50,12 @@ def build_steps(network: nn.Module) -> list[Step]:
             network that does not say what its pixels stand for.
     """
     builder = _Builder(network)
-    graph = trace(network)
-    builder.refuse_unknown(graph)
+    try:
+        graph = trace(network)
+    except UserError:
+        builder.refuse_unknown(name for name, module in network.named_modules() if is_call(module, name))
+        raise
+    builder.refuse_unknown(str(node.target) for node in graph.nodes if node.op == "call_module")
     for node in graph.nodes:
         builder.visit(node)
     return builder.steps
@@ -70,18 +74,16 @@ class _Builder:
         self.steps: list[Step] = []
         self.values: dict[fx.Node, str] = {}
 
-    def refuse_unknown(self, graph: fx.Graph) -> None:
+    def refuse_unknown(self, layers: Iterable[str]) -> None:
         """Refuses modules that are no steps, all kinds of them at once."""
-        called = [
-            (str(node.target), self.modules[str(node.target)]) for node in graph.nodes if node.op == "call_module"
-        ]
-        unknown = {
-            type(module).__name__: layer
-            for layer, module in reversed(called)
-            if not isinstance(module, (PixelInput, *NOTHING, *_WITH_NUMBERS)) and plain_module(module, layer) is None
-        }
+        unknown: dict[str, str] = {}
+        for layer in layers:
+            module = self.modules[layer]
+            is_known = isinstance(module, (PixelInput, *NOTHING, *_WITH_NUMBERS))
+            if not is_known and plain_module(module, layer) is None:
+                unknown.setdefault(type(module).__name__, layer)
         if unknown:
-            (kind, layer), *others = reversed(unknown.items())
+            (kind, layer), *others = unknown.items()
             more = f", nor can {', '.join(other for other, _ in others)}" if others else ""
             raise UserError(f"layer {layer}: {kind} can't be exported{more}")
 

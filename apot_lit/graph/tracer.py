@@ -40,6 +40,11 @@ def trace(network: nn.Module) -> fx.Graph:
         raise UserError(f"the network: can't be traced: {reason}") from error
 
 
+def is_call(module: nn.Module, name: str) -> bool:
+    """Whether a module is one call in the graph, rather than those within it."""
+    return _Tracer().is_leaf_module(module, name)
+
+
 def is_nothing(node: fx.Node) -> bool:
     """Whether a call gives its first argument as it is, in evaluation mode."""
     return node.target in _NOTHING
