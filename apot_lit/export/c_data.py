@@ -1,5 +1,6 @@
 """The constants of a network in C: weights, thresholds, and the list of steps."""
 
+from dataclasses import replace
 from functools import singledispatchmethod
 from typing import Any
 
@@ -8,6 +9,7 @@ import numpy as np
 from apot_lit.errors import UserError
 from apot_lit.export.c_arrays import Constants, lanes_of, pack_blocks, pack_weights, per_lane
 from apot_lit.export.c_offset import offsets_of
+from apot_lit.export.c_plain import plain_parameters
 from apot_lit.export.c_plan import QUAD, Frame, Map, Operation, Widen, plan, ranges, values_of
 from apot_lit.export.workspace import Need, plan_workspace
 from apot_lit.graph.steps import INPUT, Add, MaxPool, Relu, Step
@@ -21,6 +23,7 @@ from apot_lit.integer.network import (
     SumPositions,
     Threshold,
 )
+from apot_lit.integer.widths import head_reach
 from apot_lit.quant.terms import terms_of_codes
 
 _INT16, _INT32 = 2**15 - 1, 2**31 - 1
@@ -60,8 +63,7 @@ class DataWriter:
         self.offsets, self.arena = plan_workspace(needs)
         head = self.operations[-1].step
         assert isinstance(head, Head)
-        positions = next((step.positions for step in network.steps if isinstance(step, SumPositions)), 1)
-        self.proved_bits = check_logits(head, (network.largest + 1) * positions)
+        self.proved_bits = check_logits(head, head_reach(network) * (1 + self.operations[-1].reads_signed))
         self.logit_bits, self.classes = 32 if self.proved_bits <= 32 else 64, len(head.weight)
         self.structures: list[str] = []
         self.steps: list[str] = []
@@ -90,7 +92,7 @@ class DataWriter:
         return 0 if isinstance(operation.step, Head) else operation.map.size * operation.width + _SLACK
 
     def _operation(self, operation: Operation) -> None:
-        index, source = len(self.steps), self.values.get(operation.inputs[0])
+        index, source = len(self.steps), self.values.get(operation.inputs[-1])
         kind, structure, fields = self._parameters(operation.step, operation, source)
         first, second = (*operation.inputs, INPUT)[:2]
         places = ", ".join(str(self.offsets.get(name, 0)) for name in (first, second, operation.output))
@@ -109,7 +111,9 @@ class DataWriter:
     @singledispatchmethod
     def _parameters(self, step: Step, operation: Operation, source: Operation | None) -> Any:
         """Kind, type and fields of an operation."""
-        raise NotImplementedError(type(step))
+        assert source is not None
+        kind, structure, fields = plain_parameters(step, operation, source, self._lowest(operation.has_relu))
+        return kind, structure, {name: _initializer(value) for name, value in fields.items()}
 
     @_parameters.register
     def _(self, step: Frame, operation: Operation, source: None) -> Any:
@@ -144,15 +148,19 @@ class DataWriter:
             "rows": self.constants.ranges(along[0], "ranges"),
             "columns": self.constants.ranges(along[1], "ranges"),
             "inputs": -(-inputs // QUAD) * QUAD,
-            "narrow": _INT16 // (2 * step.largest * max(1, largest)),
+            "narrow": _INT16 // (2 * step.largest * (1 + step.is_signed) * max(1, largest)),
             "factor": step.multiplier,
             "weights": self.constants.array("int8_t", pack_weights(step.weight, step.groups, is_merged), "weights"),
             **{"terms": terms, "magnitudes": magnitudes},
         }
         lanes = lanes_of(len(step.weight), step.groups)
-        if isinstance(source.step, Frame):
-            size = self.network.input_shape[1], self.network.input_shape[2]
-            first, classes = offsets_of(step, source.step, size, out)
+        frame: Frame | None = source.step if isinstance(source.step, Frame) else None
+        size = self.network.input_shape[1], self.network.input_shape[2]
+        if step.is_signed:  # codes lie in memory less their smallest one, and taps beyond the edge are left out
+            frame, size = Frame("", (), step.padding, 0), (into.height, into.width)
+            step = replace(step, offset=step.largest)
+        if frame is not None:
+            first, classes = offsets_of(step, frame, size, out)
             fields["first"] = self.constants.array("int32_t", per_lane(first.T, lanes).T, "first")
             if classes is not None:
                 fields["classes"] = self.constants.array("uint16_t", classes, "classes")
@@ -167,7 +175,7 @@ class DataWriter:
         if np.abs(finish.thresholds).max(initial=0) > _INT32:
             raise UserError(f"layer {finish.layer}: its thresholds don't fit into 32 bits")
         thresholds = pack_blocks(per_lane(finish.thresholds, lanes, _INT32), groups)
-        codes = self.constants.array("uint8_t", np.array(finish.codes), "codes")
+        codes = self.constants.array("uint8_t", np.array(finish.codes) - finish.codes[0], "codes")
         return {
             "thresholds": self.constants.array("int32_t", thresholds, "thresholds"),
             "signs": self.constants.array("int8_t", per_lane(np.minimum(finish.sign, 0), lanes), "signs"),
@@ -212,12 +220,14 @@ class DataWriter:
         if below.min(initial=0) < -self.network.largest - 1:
             raise UserError(f"layer {step.layer}: has a threshold below all values of the stream")
         name = self.constants.array("apot_stream", np.minimum(below, self.network.largest), "below")
-        codes = self.constants.array("uint8_t", np.array(step.codes), "codes")
+        codes = self.constants.array("uint8_t", np.array(step.codes) - step.codes[0], "codes")
         levels = f"{{{len(step.codes) - 1}, {name}, {codes}}}"
         return "APOT_THRESHOLD", "apot_threshold", {"length": operation.map.size, "levels": levels}
 
     @_parameters.register
     def _(self, step: SumPositions | Widen, operation: Operation, source: Operation) -> Any:
+        if isinstance(source.finish or source.step, Threshold | ChannelThreshold):
+            return "APOT_WIDEN", "apot_sum", {"positions": 1, "length": operation.map.size}
         positions = step.positions if isinstance(step, SumPositions) else 1
         return "APOT_SUM", "apot_sum", {"positions": positions, "length": operation.map.size}
 
@@ -233,6 +243,12 @@ class DataWriter:
             "bias": self.constants.array("apot_logit", step.bias, "biases"),
         }
         return "APOT_HEAD", "apot_head", fields
+
+
+def _initializer(value: Any) -> Any:
+    if isinstance(value, dict):
+        return "{" + ", ".join(f".{name} = {_initializer(part)}" for name, part in value.items()) + "}"
+    return _map(value) if isinstance(value, Map) else value
 
 
 def _map(map_: Map) -> str:

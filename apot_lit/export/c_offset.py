@@ -1,4 +1,4 @@
-"""What the offset of pixels brings to the sums of a convolution that reads a frame of them."""
+"""What the offset of pixels, or of codes with a sign, brings to the sums of a convolution."""
 
 import numpy as np
 
@@ -35,8 +35,9 @@ def offsets_of(step: Accumulate, frame: Frame, size: tuple[int, int], out: Map) 
     within = np.einsum("okl,yk,xl->yxo", weight, *masks)
     beyond = weight.sum((1, 2)) - within
     constants = (-step.offset * within - step.multiplier * frame.value * beyond).reshape(-1, len(weight))
-    if np.abs(constants).max(initial=0) > _INT32:
-        raise UserError(f"layer {step.layer}: the offset of its pixels brings more to its sums than int32 holds")
+    reach = 2 * step.largest * np.abs(step.weight.reshape(len(step.weight), -1).astype(np.int64)).sum(1)
+    if max(np.abs(constants).max(initial=0), reach.max(initial=0) if step.is_signed else 0) > _INT32:
+        raise UserError(f"layer {step.layer}: the offset of its input brings more to its sums than int32 holds")
     found, classes = np.unique(constants, axis=0, return_inverse=True)
     return found, None if len(found) == 1 else classes.reshape(-1).astype(np.int64)
 

@@ -3,21 +3,27 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from apot_lit.errors import UserError
 from apot_lit.graph.shapes import Shape, infer_shapes
-from apot_lit.graph.steps import INPUT, Add, Flatten, MaxPool, Relu, Step
+from apot_lit.graph.steps import INPUT, Add, Concatenate, Flatten, MaxPool, Relu, Repeat, Step
 from apot_lit.integer.network import (
     Accumulate,
     ChannelThreshold,
+    Clip,
     Head,
     IntegerNetwork,
     Rescale,
     SumPositions,
+    SumWindows,
     Threshold,
 )
 
 QUAD = 4
 _INT32 = 2**31 - 1
+# What reads a flattened map, which lies as it was before.
+_OF_ANY_MAP = (Accumulate, Clip, Flatten, Head, Relu, Threshold)
 
 
 @dataclass(frozen=True)
@@ -54,7 +60,18 @@ class Frame(Step):
 
 @dataclass(frozen=True)
 class Widen(Step):
-    """Values of the stream as those of sums, without adding any up."""
+    """Values of the stream, or codes, as those of sums, without adding any up."""
+
+
+@dataclass(frozen=True)
+class Copy(Step):
+    """Channels of the second input within a map that holds others too: those of the first input, unless it is the same.
+
+    Attributes:
+        first: where they begin; 0 for the first ones.
+    """
+
+    first: int
 
 
 @dataclass(frozen=True)
@@ -67,8 +84,9 @@ class Operation:
         inputs: names of what is read.
         map: of the output.
         width: bytes of one of its values.
-        finish: what is done to the sums of a convolution.
+        finish: what is done to the sums of a convolution or of windows.
         has_relu: whether values below 0 become 0 at the end.
+        reads_signed: whether it is the last layer, of codes with a sign.
     """
 
     step: Step
@@ -78,13 +96,16 @@ class Operation:
     width: int
     finish: Rescale | ChannelThreshold | None = None
     has_relu: bool = False
+    reads_signed: bool = False
 
     @property
     def is_in_place(self) -> bool:
         """Whether the output may begin where an input does."""
         if isinstance(self.step, MaxPool):
             return False
-        return isinstance(self.step, Relu | Add | Threshold) or self.is_rescaling
+        if isinstance(self.step, Copy):
+            return self.step.first > 0
+        return isinstance(self.step, Relu | Add | Threshold | Clip) or self.is_rescaling
 
     @property
     def is_rescaling(self) -> bool:
@@ -124,6 +145,8 @@ class _Planner:
         return self.operations
 
     def _add(self, step: Step) -> None:
+        if not isinstance(step, _OF_ANY_MAP):
+            self._refuse_flattened(step)
         if isinstance(step, Accumulate):
             self._convolution(step)
         elif isinstance(step, Flatten):
@@ -137,9 +160,15 @@ class _Planner:
             self._put(step, Map(self.shapes[step.output][0], 1, 1, pitch), 4)
         elif isinstance(step, MaxPool):
             self._put(step, _map_of(self.shapes[step.output]), self.stream)
+        elif isinstance(step, Repeat):
+            self._put(replace(step, inputs=step.inputs * 2), _map_of(self.shapes[step.output]), self.stream)
+        elif isinstance(step, SumWindows):
+            self._put(step, _map_of(self.shapes[step.output]), self.stream, self._mean(step))
+        elif isinstance(step, Concatenate):
+            self._concatenate(step)
         elif isinstance(step, Threshold):
             self._put(step, self._map(step.inputs[0]), 1)
-        elif isinstance(step, Add | Rescale | Relu):
+        elif isinstance(step, Add | Rescale | Relu | Clip):
             self._put(step, self._map(step.inputs[0]), self.stream)
         else:
             raise UserError(f"{step.output}: the C runtime can't compute {type(step).__name__}")
@@ -157,8 +186,36 @@ class _Planner:
             size = (height + 2 * step.padding[0], width + 2 * step.padding[1])
             self._put(frame, Map(channels, *size, channels), 1)
             step = replace(step, inputs=(frame.output,), padding=(0, 0))
+        elif (into := self._map(step.inputs[0])).channels != self.shapes[step.inputs[0]][0]:
+            # A linear layer, of a map that lies as it was before it was flattened.
+            step = replace(step, weight=step.weight.reshape(-1, into.channels, into.height, into.width))
         width = 1 if isinstance(finish, ChannelThreshold) else self.stream
         self._put(step, _map_of(self.shapes[step.output]), width, finish)
+
+    def _refuse_flattened(self, step: Step) -> None:
+        for name in step.inputs:
+            map_ = self.maps.get(self._name(name))
+            if map_ is not None and map_.channels != self.shapes[name][0]:
+                raise UserError(f"{step.output}: the C runtime can't compute {type(step).__name__} of a flattened map")
+
+    def _mean(self, step: SumWindows) -> Rescale:
+        """What is done to the sums of windows, which must be the same for all channels."""
+        readers = self.readers.get(step.output, [])
+        finish = readers[0] if len(readers) == 1 else None
+        if not isinstance(finish, Rescale) or any(
+            len({*array.tolist()}) != 1 for array in (finish.multiplier, finish.bias, finish.shift)
+        ):
+            raise UserError(f"{step.output}: must be read by one multiplication, the same for all channels")
+        self.done.add(finish.output)
+        return finish
+
+    def _concatenate(self, step: Concatenate) -> None:
+        """One copy after the other, each but the first in place of the one before."""
+        first, before = 0, ""
+        for place, name in enumerate(step.inputs):
+            output = step.output if place == len(step.inputs) - 1 else f"{step.output}_{place}"
+            self._put(Copy(output, (before or name, name), first), _map_of(self.shapes[step.output]), self.stream)
+            first, before = first + self.shapes[name][0], output
 
     def _head(self, step: Head) -> None:
         (source,) = step.inputs
@@ -167,7 +224,11 @@ class _Planner:
             wide = Widen(f"{step.output}_input", (source,))
             self._put(wide, found.map, 4)
             step = replace(step, inputs=(wide.output,))
-        self._put(step, Map(len(step.weight), 1, 1, len(step.weight)), 0)
+        lowest = getattr(found.finish or found.step, "codes", (0,))[0]
+        # Codes with a sign lie in memory less their smallest one.
+        bias = step.bias + lowest * step.weight.astype(np.int64).sum(1)
+        self._put(replace(step, bias=bias), Map(len(step.weight), 1, 1, len(step.weight)), 0)
+        self.operations[-1] = replace(self.operations[-1], reads_signed=lowest < 0)
 
     def _put(self, step: Step, map_: Map, width: int, finish: Rescale | ChannelThreshold | None = None) -> None:
         last: Step = finish or step

@@ -1,10 +1,23 @@
 """A checksum over everything that an ONNX model says, kept among its metadata."""
 
+import json
+from collections.abc import Mapping
 from typing import Any
+
+import onnx
+from onnx import helper
 
 from apot_lit.runs.checksum import checksum
 
 CHECKSUM = "checksum"
+
+
+def seal(model: onnx.ModelProto, metadata: Mapping[str, Any]) -> None:
+    """Adds metadata and checksum to a model, and checks it as ONNX does, shapes included."""
+    texts = {key: value if isinstance(value, str) else json.dumps(value) for key, value in metadata.items()}
+    helper.set_model_props(model, texts)
+    add_checksum(model)
+    onnx.checker.check_model(model, full_check=True)
 
 
 def add_checksum(model: Any) -> None:

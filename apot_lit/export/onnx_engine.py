@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from apot_lit.errors import UserError
 from apot_lit.export.onnx_checksum import check_checksum
-from apot_lit.export.onnx_model import CODES, WEIGHT
+from apot_lit.export.onnx_writer import CODES, WEIGHT
 from apot_lit.graph.steps import INPUT
 
 Array = npt.NDArray[Any]

@@ -10,13 +10,17 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from apot_lit.errors import UserError
-from apot_lit.export.onnx_model import OUTPUT, WEIGHT, seal
+from apot_lit.export.onnx_checksum import seal
+from apot_lit.export.onnx_writer import OUTPUT, WEIGHT
 from apot_lit.graph.shapes import Shape
 from apot_lit.graph.steps import (
     INPUT,
     Add,
     Affine,
     AnyConvolution,
+    AveragePool,
+    Clamp,
+    Concatenate,
     Convolution,
     Flatten,
     GlobalAveragePool,
@@ -73,7 +77,8 @@ class _Writer:
     @singledispatchmethod
     def write(self, step: Step) -> None:
         """Adds the nodes of a step."""
-        assert isinstance(step, _SAME_NAME)
+        if not isinstance(step, _SAME_NAME):
+            raise UserError(f"{step.output}: {type(step).__name__} can't be written as floats")
         self.add(type(step).__name__, list(step.inputs), step.output)
 
     @write.register
@@ -109,10 +114,24 @@ class _Writer:
         self.add("Gemm", [step.inputs[0], weight, *bias], step.output, transB=1)
 
     @write.register
-    def _(self, step: MaxPool) -> None:
+    def _(self, step: MaxPool | AveragePool) -> None:
         pads = [*step.padding, *step.padding]
         shape = {"kernel_shape": list(step.kernel), "strides": list(step.stride), "pads": pads}
-        self.add("MaxPool", list(step.inputs), step.output, **shape)
+        whole = {"count_include_pad": 1} if isinstance(step, AveragePool) else {}
+        self.add(type(step).__name__, list(step.inputs), step.output, **shape, **whole)
+
+    @write.register
+    def _(self, step: Concatenate) -> None:
+        self.add("Concat", list(step.inputs), step.output, axis=1)
+
+    @write.register
+    def _(self, step: Clamp) -> None:
+        bounds = {"lowest": step.lowest, "highest": step.highest}
+        ends = [
+            "" if value is None else self._constant(f"{step.output}_{key}", np.float32(value))
+            for key, value in bounds.items()
+        ]
+        self.add("Clip", [step.inputs[0], *ends], step.output)
 
     def add(self, kind: str, inputs: list[str], output: str, **attributes: Any) -> str:
         """Adds a node, and returns the name of its output."""

@@ -84,6 +84,16 @@ _FORMS = {
         sums = ConvInteger<{_GEOMETRY}>(codes, bytes)
         y = Cast<to: int = 11>(sums)
     }}""",
+    # The same of codes with a sign, which are moved for it: what is beyond the edge is 0 all the same.
+    "WideSignedConv": f"""<strides, pads, dilations, group>(x, weight) => (y) {{
+        offset = Constant<value: tensor = float {{128}}>()
+        moved = Add(x, offset)
+        codes = Cast<to: int = 2>(moved)
+        zero = Constant<value: tensor = uint8 {{128}}>()
+        bytes = Cast<to: int = 3>(weight)
+        sums = ConvInteger<{_GEOMETRY}>(codes, bytes, zero)
+        y = Cast<to: int = 11>(sums)
+    }}""",
     # The sums of weights over the pixels that a window holds, which padding makes depend on the position.
     "Border": f"""<strides, pads, dilations, group>(weight, shape) => (y) {{
         ones = ConstantOfShape<value: tensor = float[1] {{1}}>(shape)
@@ -156,6 +166,21 @@ _FORMS = {
         least = CastLike(smallest, a)
         most = CastLike(largest, a)
         y = Clip(sum, least, most)
+    }""",
+    "Clip": """(x, smallest, largest) => (y) {
+        least = CastLike(smallest, x)
+        most = CastLike(largest, x)
+        y = Clip(x, least, most)
+    }""",
+    # A convolution of each channel with ones.
+    "SumWindows": """<strides, pads, channels>(x, shape) => (y) {
+        ones = ConstantOfShape<value: tensor = float[1] {1}>(shape)
+        y = Conv<strides: ints = @strides, pads: ints = @pads, group: int = @channels>(x, ones)
+    }""",
+    "SumMap": """(x) => (y) {
+        wide = Cast<to: int = 11>(x)
+        axes = Constant<value: tensor = int64[2] {2, 3}>()
+        y = ReduceSum<keepdims: int = 1>(wide, axes)
     }""",
     "SumPositions": """(x) => (y) {
         wide = Cast<to: int = 11>(x)

@@ -1,43 +1,20 @@
 """A network of integers as an ONNX model that standard engines run, with the same bits."""
 
-import json
 from collections.abc import Mapping
-from functools import singledispatchmethod
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import onnx
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto, helper
 
-from apot_lit.errors import UserError
-from apot_lit.export.onnx_checksum import add_checksum
+from apot_lit.export.onnx_checksum import seal
 from apot_lit.export.onnx_forms import DOMAIN, functions
-from apot_lit.export.onnx_weights import stored_weight
-from apot_lit.graph.shapes import infer_shapes
-from apot_lit.graph.steps import INPUT, Add, AnyConvolution, AnyLinear, Flatten, MaxPool, Relu, Step
-from apot_lit.integer.fixed_point import Range, check_product
+from apot_lit.export.onnx_writer import OUTPUT, Writer
+from apot_lit.graph.steps import INPUT
 from apot_lit.integer.network import (
-    Accumulate,
-    ChannelThreshold,
-    Head,
     IntegerNetwork,
-    Rescale,
-    SumPositions,
-    Threshold,
 )
-from apot_lit.integer.widths import accumulator_range
-from apot_lit.quant.levels import LevelSet
-from apot_lit.quant.sums import EXACT_INTEGERS
-
-OUTPUT = "logits"
-WEIGHT, CODES = ".weight", ".codes"
-"""What follows the name of a layer in the names of its weights and of the codes that it reads."""
 
 _OLDER, _NEWER = (21, 10), (25, 13)  # opset and format of the file; the newer ones know weights of 2 bits
-_DOUBLE = 53
-
-Array = npt.NDArray[Any]
 
 
 def build_onnx(network: IntegerNetwork, metadata: Mapping[str, Any]) -> onnx.ModelProto:
@@ -54,7 +31,7 @@ def build_onnx(network: IntegerNetwork, metadata: Mapping[str, Any]) -> onnx.Mod
     Raises:
         UserError: naming a layer with thresholds that no quantiser has.
     """
-    writer = _Writer(network)
+    writer = Writer(network)
     types = {tensor.data_type for tensor in writer.constants.values()}
     opset, ir_version = _NEWER if TensorProto.INT2 in types else _OLDER
     graph = helper.make_graph(
@@ -79,172 +56,3 @@ def build_onnx(network: IntegerNetwork, metadata: Mapping[str, Any]) -> onnx.Mod
     }
     seal(model, facts)
     return model
-
-
-def seal(model: onnx.ModelProto, metadata: Mapping[str, Any]) -> None:
-    """Adds metadata and checksum to a model, and checks it as ONNX does, shapes included."""
-    texts = {key: value if isinstance(value, str) else json.dumps(value) for key, value in metadata.items()}
-    helper.set_model_props(model, texts)
-    add_checksum(model)
-    onnx.checker.check_model(model, full_check=True)
-
-
-class _Writer:
-    """Nodes and constants of a network."""
-
-    def __init__(self, network: IntegerNetwork) -> None:
-        self.nodes: list[onnx.NodeProto] = []
-        self.constants: dict[str, onnx.TensorProto] = {}
-        self.network = network
-        self.shapes = infer_shapes(network.steps, network.input_shape)
-        self.sums: dict[str, Range] = {}
-        self.readers: dict[str, list[Step]] = {}
-        for step in network.steps:
-            for name in step.inputs:
-                self.readers.setdefault(name, []).append(step)
-        self.names = {network.steps[-1].output: OUTPUT}
-        self.written: set[str] = set()
-        for step in network.steps:
-            if step.output not in self.written:
-                self.write(step)
-
-    @singledispatchmethod
-    def write(self, step: Step) -> None:
-        """Adds the nodes of a step."""
-        raise NotImplementedError(type(step))
-
-    @write.register
-    def _(self, step: Accumulate) -> None:
-        self.sums[step.output] = accumulator_range(step)
-        rows = np.abs(step.weight.reshape(len(step.weight), -1).astype(np.int64)).sum(1)
-        geometry: dict[str, Any] = {
-            "strides": list(step.stride),
-            "pads": [*step.padding, *step.padding],
-            "dilations": list(step.dilation),
-            "group": step.groups,
-        }
-        weight = self._weight(step)
-        raw = step.multiplier == 1 and step.offset == 0
-        name = step.output if raw else f"{step.layer}.pixels"
-        largest = int(rows.max(initial=0))
-        fits = step.largest * largest < EXACT_INTEGERS
-        source = self._value(step.inputs[0])
-        if fits and source == INPUT:
-            source = self._add("Cast", [source], f"{step.layer}.input", domain="", to=TensorProto.FLOAT)
-        self._add("Conv" if fits else "WideConv", [source, weight], name, domain="" if fits else DOMAIN, **geometry)
-        if not raw:
-            reach = max(step.offset, step.multiplier * step.largest - step.offset) * largest
-            parts = step.multiplier * step.largest * largest, step.offset * largest
-            kind = np.float32 if max(reach, *parts) < EXACT_INTEGERS else np.float64
-            shape = self._constant("one_image", np.array([1, *self.network.input_shape], np.int64))
-            border = self._add("Border", [weight, shape], f"{step.layer}.border", **geometry)
-            q, r = (
-                self._constant(f"{step.layer}.{key}", np.array(value, kind))
-                for key, value in (("multiplier", step.multiplier), ("offset", step.offset))
-            )
-            self._add("Centre", [name, border, q, r], step.output)
-
-    @write.register
-    def _(self, step: Rescale) -> None:
-        name = step.output
-        within = np.full(len(step.multiplier), self.network.largest, np.int64)
-        values = self.sums.get(step.inputs[0], (-within - 1, within))
-        wide = max(check_product(step, values), *(b.bit_length() + 1 for b in step.bias.tolist())) > _DOUBLE
-        shift = step.shift.astype(np.int64)
-        arrays = {
-            "multiplier": step.multiplier.astype(np.int16),
-            "bias": step.bias & ((1 << shift) - 1) if wide else step.bias,
-            "shift": step.shift.astype(np.uint8),
-        }
-        parts = [self._value(step.inputs[0]), *(self._constant(f"{name}.{key}", arrays[key]) for key in arrays)]
-        readers = self.readers[name]
-        if wide:
-            added = self._constant(f"{name}.added", step.bias >> shift)
-            self._saturated("WideRescale", step, [*parts, added])
-        elif len(readers) == 1 and isinstance(readers[0], Threshold):
-            limits = self._thresholds(readers[0])
-            self._codes("RescaleThreshold", readers[0], [*parts, *limits, self._largest()])
-        else:
-            self._saturated("Rescale", step, parts)
-
-    @write.register
-    def _(self, step: Threshold) -> None:
-        self._codes("Threshold", step, [self._value(step.inputs[0]), *self._thresholds(step)])
-
-    @write.register
-    def _(self, step: ChannelThreshold) -> None:
-        kind = np.int32 if np.abs(step.thresholds).max() < 2**31 else np.int64
-        thresholds = self._constant(f"{step.layer}.thresholds", step.thresholds.astype(kind))
-        sign = self._constant(f"{step.layer}.sign", step.sign.astype(np.int8))
-        source = self._value(step.inputs[0])
-        self._codes("ChannelThreshold", step, [source, thresholds, sign, self._levels(step.levels)])
-
-    @write.register
-    def _(self, step: Add) -> None:
-        self._saturated("SaturatingAdd", step, [*map(self._value, step.inputs)])
-
-    @write.register
-    def _(self, step: Relu | Flatten) -> None:
-        self._add(type(step).__name__, [self._value(step.inputs[0])], step.output, domain="")
-
-    @write.register
-    def _(self, step: MaxPool) -> None:
-        geometry = {"kernel_shape": list(step.kernel), "strides": list(step.stride), "pads": [*step.padding] * 2}
-        self._add("MaxPool", [self._value(step.inputs[0])], step.output, domain="", **geometry)
-
-    @write.register
-    def _(self, step: SumPositions) -> None:
-        self._add("SumPositions", [self._value(step.inputs[0])], step.output)
-
-    @write.register
-    def _(self, step: Head) -> None:
-        bias = self._constant(f"{step.layer}.bias", step.bias)
-        self._add("Head", [self._value(step.inputs[0]), self._weight(step), bias], step.output)
-
-    def _weight(self, step: AnyConvolution | AnyLinear) -> str:
-        """Weights as float32."""
-        array, levels = stored_weight(step)
-        index, weight = self._constant(f"{step.layer}.index", array), f"{step.layer}{WEIGHT}"
-        if levels is None:
-            return self._add("CodeWeight", [index], weight)
-        return self._add("LevelWeight", [index, self._levels(levels)], weight)
-
-    def _thresholds(self, step: Threshold) -> list[str]:
-        if step.thresholds[0] < 1:
-            raise UserError(f"layer {step.layer}: gives values below 1 a code other than 0, which format=onnx can't")
-        return [self._constant(f"{step.layer}.thresholds", step.thresholds), self._levels(step.levels)]
-
-    def _levels(self, levels: LevelSet) -> str:
-        return self._constant(f"{levels.scheme}_{levels.bits}_codes", np.array(levels.codes, np.uint8))
-
-    def _saturated(self, kind: str, step: Rescale | Add, inputs: list[str]) -> None:
-        """Adds what saturates; at 0 from below where a ReLU alone reads it."""
-        (reader, *others) = self.readers[step.output]
-        if isinstance(reader, Relu) and not others:
-            self.names[reader.output] = step.output
-            self.written.add(reader.output)
-            smallest = self._constant("zero", np.array(0, np.int32))
-        else:
-            smallest = self._constant("smallest", np.array(-self.network.largest - 1, np.int32))
-        self._add(kind, [*inputs, smallest, self._largest()], step.output)
-
-    def _largest(self) -> str:
-        return self._constant("largest", np.array(self.network.largest, np.int32))
-
-    def _codes(self, kind: str, step: Threshold | ChannelThreshold, inputs: list[str]) -> None:
-        self.names[step.output] = f"{step.layer}{CODES}"
-        shape: dict[str, Any] = {"shape": [-1, *self.shapes[step.output]]} if isinstance(step, Threshold) else {}
-        self._add(kind, inputs, step.output, **shape)
-        self.written.add(step.output)
-
-    def _value(self, name: str) -> str:
-        return self.names.get(name, name)
-
-    def _add(self, kind: str, inputs: list[str], output: str, domain: str = DOMAIN, **attributes: Any) -> str:
-        name = self._value(output)
-        self.nodes.append(helper.make_node(kind, inputs, [name], name=name, domain=domain, **attributes))
-        return name
-
-    def _constant(self, name: str, array: Array) -> str:
-        self.constants.setdefault(name, numpy_helper.from_array(np.asarray(array, order="C"), name))
-        return name

@@ -11,7 +11,7 @@ from torch import Tensor
 from apot_lit.errors import UserError
 from apot_lit.graph.steps import AnyConvolution, AnyLinear
 from apot_lit.integer.executor import Executor
-from apot_lit.integer.network import IntegerNetwork
+from apot_lit.integer.network import ChannelThreshold, IntegerNetwork, Threshold
 from apot_lit.runs.text import counted
 
 _BATCH = 500
@@ -29,7 +29,10 @@ class Engine(Protocol):
         """Integer logits ``[N, classes]`` of uint8 pixels ``[N, C, H, W]``."""
 
     def codes(self, pixels: Array) -> tuple[Array, Mapping[str, Array]]:
-        """Logits, and by layer the codes ``[N, C, H, W]`` that it reads, but for the first and the last layer."""
+        """Logits, and by layer the codes ``[N, C, H, W]`` that it reads, but for the first and the last layer.
+
+        Codes with a sign may be given as uint8, less the smallest code.
+        """
 
 
 @dataclass(frozen=True)
@@ -77,11 +80,15 @@ def verify(
     """
     weights = _compare_weights(network if stored is None else stored, engine.weights())
     executor, codes = Executor(network), 0
+    lowest = {step.layer: step.codes[0] for step in network.steps if isinstance(step, Threshold | ChannelThreshold)}
     for batch in images.split(_BATCH):
         expected, expected_codes = executor.codes(batch)
         found, found_codes = engine.codes(batch.numpy())
         for layer, values in expected_codes.items():
-            codes += _compare(f"activation codes of layer {layer}", values.numpy(), found_codes.get(layer))
+            given = found_codes.get(layer)
+            if given is not None and given.dtype == np.uint8:
+                given = given.astype(np.int16) + lowest[layer]
+            codes += _compare(f"activation codes of layer {layer}", values.numpy(), given)
         _compare("logits", expected.numpy(), found)
         _compare("logits", expected.numpy(), engine.logits(batch.numpy()))
     return Verification(len(images), weights, codes)
@@ -93,9 +100,11 @@ def _compare_weights(network: IntegerNetwork, found: Mapping[str, Array]) -> int
 
 
 def _compare(name: str, expected: Array, found: Array | None) -> int:
-    """Number of values, all of which are equal."""
+    """Number of values, all of which are equal; those of linear layers may have more dimensions or fewer."""
     if found is None:
         raise UserError(f"verification failed: the export has no {name}")
+    if len(found) == len(expected) and found.size == expected.size:
+        found = found.reshape(expected.shape)
     if found.shape != expected.shape:
         raise UserError(f"verification failed: {name}: shape {found.shape} in the export, {expected.shape} expected")
     differing = int(np.count_nonzero(expected != found))

@@ -73,14 +73,14 @@ def export(config: Mapping[str, Any]) -> dict[str, Any]:
     images, labels = load_set(DataOptions(**data), "test")
     arithmetic = _compare_arithmetic(network, integers, images, labels)
     if written:
-        verification = verify(integers, _engine(kind, output), images, _stored(kind, integers))
+        verification = verify(integers, engine_of(kind, output), images, stored_in(kind, integers))
         if kind == "packed":
             require_same(output, network, integers, trained.config)
     else:
         with placing(output) as scratch:
             facts = {**_facts(trained.config), **arithmetic}
-            _write(kind, scratch, network, integers, facts, trained.config, (images, labels))
-            verification = verify(integers, _engine(kind, scratch), images, _stored(kind, integers))
+            write_format(kind, scratch, network, integers, facts, trained.config, (images, labels))
+            verification = verify(integers, engine_of(kind, scratch), images, stored_in(kind, integers))
     cost = measure_cost(network, (1, *integers.input_shape))
     result = {
         "ckpt_path": config["ckpt_path"],
@@ -107,7 +107,7 @@ def export(config: Mapping[str, Any]) -> dict[str, Any]:
     return result
 
 
-def _write(
+def write_format(
     kind: str,
     path: Path,
     network: nn.Module,
@@ -116,6 +116,20 @@ def _write(
     config: Mapping[str, Any],
     test_set: tuple[Tensor, Tensor],
 ) -> None:
+    """Writes a network in one of the formats.
+
+    Args:
+        kind: the format.
+        path: file or directory to write.
+        network: in floats.
+        integers: what `to_integers` made of it, batch norms not folded.
+        facts: what an export says of the network; ``network``, ``scheme`` and ``bit`` for a page.
+        config: of the training, for a packed file.
+        test_set: images and labels, for a page.
+
+    Raises:
+        UserError: for a network that the format can't hold.
+    """
     # Each format needs packages of its own, or a compiler, that the others do without.
     if kind == "onnx":
         from apot_lit.export.onnx_model import build_onnx
@@ -140,12 +154,17 @@ def _write(
             write_c(fold_batch_norms(integers), title, path)
 
 
-def _stored(kind: str, integers: IntegerNetwork) -> IntegerNetwork:
-    """The network whose weights an export holds."""
+def stored_in(kind: str, integers: IntegerNetwork) -> IntegerNetwork:
+    """The network whose weights and codes an export holds: one for microcontrollers lacks what only padding reads."""
     return trim_taps(integers) if kind == MICROCONTROLLER else integers
 
 
-def _engine(kind: str, output: Path) -> Engine:
+def engine_of(kind: str, output: Path) -> Engine:
+    """What runs an export.
+
+    Raises:
+        UserError: if it can't be run.
+    """
     if kind == "onnx":
         from apot_lit.export.onnx_engine import OnnxEngine
 

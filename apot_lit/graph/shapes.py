@@ -3,7 +3,17 @@
 from collections.abc import Sequence
 
 from apot_lit.errors import UserError
-from apot_lit.graph.steps import INPUT, AnyConvolution, AnyLinear, Flatten, MaxPool, OverPositions, Step
+from apot_lit.graph.steps import (
+    INPUT,
+    AnyConvolution,
+    AnyLinear,
+    Concatenate,
+    Flatten,
+    OfSize,
+    OverPositions,
+    OverWindows,
+    Step,
+)
 
 Shape = tuple[int, int, int]
 """Channels, height and width."""
@@ -25,8 +35,16 @@ def infer_shapes(steps: Sequence[Step], input_shape: Shape) -> dict[str, Shape]:
             reach = [dilation * (size - 1) + 1 for dilation, size in zip(step.dilation, kernel, strict=True)]
             rows, columns = _slide((height, width), reach, step.stride, step.padding)
             shapes[step.output] = outputs, rows, columns
-        elif isinstance(step, MaxPool):
+        elif isinstance(step, OverWindows):
             shapes[step.output] = channels, *_slide((height, width), step.kernel, step.stride, step.padding)
+        elif isinstance(step, OfSize):
+            shapes[step.output] = channels, *step.size
+        elif isinstance(step, Concatenate):
+            found = [shapes[name] for name in step.inputs]
+            if {shape[1:] for shape in found} != {(height, width)}:
+                sizes = ", ".join(f"{h}x{w}" for _, h, w in found)
+                raise UserError(f"{step.output}: joins the channels of maps of one size, gets {sizes}")
+            shapes[step.output] = sum(shape[0] for shape in found), height, width
         elif isinstance(step, OverPositions):
             shapes[step.output] = channels, 1, 1
         elif isinstance(step, Flatten):

@@ -8,7 +8,14 @@ import numpy.typing as npt
 from apot_lit.quant.levels import LevelSet
 
 Floats = npt.NDArray[np.float32]
+Reals = npt.NDArray[np.float64]
 Codes = npt.NDArray[np.int8]
+
+
+def mirrored(levels: LevelSet) -> tuple[int, ...]:
+    """The codes of levels with a sign, ascending."""
+    return (*(-code for code in reversed(levels.codes[1:])), *levels.codes)
+
 
 INPUT = "pixels"
 """Name of the network's input, uint8 pixels ``[N, C, H, W]``."""
@@ -52,6 +59,7 @@ class Quantize(Step):
         table: code of every half-grid index, 0 to 2 unit.
         levels: the level set.
         layer: name of the layer whose input this is.
+        signed: whether codes carry a sign, values below 0 having those of their magnitudes.
     """
 
     factor: float
@@ -59,6 +67,12 @@ class Quantize(Step):
     table: tuple[int, ...]
     levels: LevelSet
     layer: str
+    signed: bool = False
+
+    @property
+    def codes(self) -> tuple[int, ...]:
+        """All codes, ascending."""
+        return mirrored(self.levels) if self.signed else self.levels.codes
 
 
 @dataclass(frozen=True)
@@ -87,13 +101,13 @@ class Convolution(AnyConvolution):
     Attributes:
         integer: whether the input is codes or pixels, so that the convolution is one of integers.
         zero_point: what the input's padding is, and what is subtracted from it.
-        scale: None for 1.
+        scale: of all outputs or of each, None for 1.
         bias: per output channel, or None.
     """
 
     integer: bool
     zero_point: int
-    scale: float | None
+    scale: float | Reals | None
     bias: Floats | None
 
 
@@ -112,10 +126,11 @@ class AnyLinear(Step):
 
 @dataclass(frozen=True)
 class Linear(AnyLinear):
-    """``scale * (input @ weight.T) + bias``, input in floats; attributes as `Convolution`."""
+    """``scale * (input @ weight.T) + bias``; attributes as `Convolution`."""
 
-    scale: float | None
+    scale: float | Reals | None
     bias: Floats | None
+    levels: LevelSet | None
 
 
 @dataclass(frozen=True)
@@ -137,12 +152,52 @@ class Add(Step):
 
 
 @dataclass(frozen=True)
-class MaxPool(Step):
-    """Largest value of each window; windows reach over the edge by `padding`."""
+class Clamp(Step):
+    """``min(max(x, lowest), highest)``, as ReLU6 does; None where there is no bound."""
+
+    lowest: float | None
+    highest: float | None
+
+
+@dataclass(frozen=True)
+class Concatenate(Step):
+    """The channels of several values, one after the other."""
+
+
+@dataclass(frozen=True)
+class OverWindows(Step):
+    """One value for each window of height and width; windows reach over the edge by `padding`."""
 
     kernel: tuple[int, int]
     stride: tuple[int, int]
     padding: tuple[int, int]
+
+
+@dataclass(frozen=True)
+class MaxPool(OverWindows):
+    """Largest value of each window."""
+
+
+@dataclass(frozen=True)
+class AveragePool(OverWindows):
+    """Mean of each window; what is beyond the edge counts as 0."""
+
+
+@dataclass(frozen=True)
+class OfSize(Step):
+    """A value of another height and width."""
+
+    size: tuple[int, int]
+
+
+@dataclass(frozen=True)
+class AdaptiveAveragePool(OfSize):
+    """Means over windows that cover the map, as `torch.nn.AdaptiveAvgPool2d` has them."""
+
+
+@dataclass(frozen=True)
+class Repeat(OfSize):
+    """A value of one position, at every position."""
 
 
 @dataclass(frozen=True)
@@ -157,4 +212,4 @@ class GlobalAveragePool(OverPositions):
 
 @dataclass(frozen=True)
 class Flatten(Step):
-    """``[N, C, 1, 1]`` to ``[N, C]``."""
+    """``[N, C, H, W]`` to ``[N, C H W]``."""

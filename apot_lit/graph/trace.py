@@ -1,35 +1,30 @@
 """From a torch model to the list of steps that every export format writes down."""
 
-import operator
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import fx, nn
 
 from apot_lit.errors import UserError
+from apot_lit.graph.plain import Plain, plain_function, plain_module
 from apot_lit.graph.steps import (
     INPUT,
-    Add,
     Affine,
     Codes,
+    Concatenate,
     Convolution,
-    Flatten,
     Floats,
-    GlobalAveragePool,
     Linear,
-    MaxPool,
     Normalize,
     Quantize,
-    Relu,
+    Reals,
     Step,
 )
-from apot_lit.graph.tracer import NOTHING, trace
+from apot_lit.graph.tracer import NOTHING, is_call, is_nothing, is_size, trace
 from apot_lit.models.input import PixelInput
-from apot_lit.quant.channel_thresholds import ChannelWeightQuantizer
-from apot_lit.quant.layers import QuantConv2d, QuantLayer, QuantLinear
+from apot_lit.quant.layers import QuantLayer
 from apot_lit.quant.levels import LevelSet
 from apot_lit.quant.quantizers import (
     ActivationQuantizer,
@@ -39,21 +34,29 @@ from apot_lit.quant.quantizers import (
 )
 
 MAX_ACT_CODE, MAX_WEIGHT_CODE = 255, 127
+_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
+_WITH_NUMBERS = (nn.Conv2d, nn.Linear, *_NORMS)
 
 
 def build_steps(network: nn.Module) -> list[Step]:
     """Lists the operations of a network in evaluation mode, in an order in which they can be computed.
 
     Args:
-        network: a model of convolutions, linear layers, batch norms, ReLU, max and global average pooling, sums and
-            flattening, quantised or not, that begins with a `PixelInput`; control flow must not depend on the input.
+        network: a model that begins with a `PixelInput`, quantised or not, made of convolutions, linear layers, batch
+            norms and what `apot_lit.graph.plain` knows; control flow must not depend on the input.
 
     Raises:
         UserError: naming the first layer or operation that can't be exported, codes that don't fit into 8 bits, or a
             network that does not say what its pixels stand for.
     """
     builder = _Builder(network)
-    for node in trace(network).nodes:
+    try:
+        graph = trace(network)
+    except UserError:
+        builder.refuse_unknown(name for name, module in network.named_modules() if is_call(module, name))
+        raise
+    builder.refuse_unknown(str(node.target) for node in graph.nodes if node.op == "call_module")
+    for node in graph.nodes:
         builder.visit(node)
     return builder.steps
 
@@ -64,13 +67,28 @@ class _Builder:
         inputs = [module for module in self.modules.values() if isinstance(module, PixelInput)]
         if len(inputs) != 1:
             raise UserError(
-                f"the network: needs one PixelInput, which says what its pixels stand for, has {len(inputs)}"
+                f"the network: needs one PixelInput, which says what its pixels stand for, has {len(inputs)}; "
+                "put one before it: nn.Sequential(PixelInput(mean, std), network), then quantise"
             )
         self.pixels = inputs[0]
         self.steps: list[Step] = []
         self.values: dict[fx.Node, str] = {}
 
+    def refuse_unknown(self, layers: Iterable[str]) -> None:
+        """Refuses modules that are no steps, all kinds of them at once."""
+        unknown: dict[str, str] = {}
+        for layer in layers:
+            module = self.modules[layer]
+            is_known = isinstance(module, (PixelInput, *NOTHING, *_WITH_NUMBERS))
+            if not is_known and plain_module(module, layer) is None:
+                unknown.setdefault(type(module).__name__, layer)
+        if unknown:
+            (kind, layer), *others = unknown.items()
+            more = f", nor can {', '.join(other for other, _ in others)}" if others else ""
+            raise UserError(f"layer {layer}: {kind} can't be exported{more}")
+
     def visit(self, node: fx.Node) -> None:
+        """Adds what a node of the graph computes."""
         if node.op == "placeholder":
             self.values[node] = INPUT
         elif node.op == "call_module":
@@ -78,7 +96,7 @@ class _Builder:
         elif node.op in ("call_function", "call_method"):
             self._function(node)
         elif node.op == "output":
-            if self.values.get(node.args[0]) != self.steps[-1].output:  # type: ignore[arg-type]
+            if not self.steps or self.values.get(node.args[0]) != self.steps[-1].output:  # type: ignore[arg-type]
                 raise UserError("the network: its output must be the last thing it computes")
         else:
             raise UserError(f"the network: {node.op} {node.target} can't be exported")
@@ -88,44 +106,35 @@ class _Builder:
         assert isinstance(source, fx.Node)
         if isinstance(module, (PixelInput, *NOTHING)):
             self.values[node] = self.values[source]
-        elif isinstance(module, QuantConv2d | nn.Conv2d):
+        elif isinstance(module, nn.Conv2d):
             self._convolution(node, module, layer, source)
-        elif isinstance(module, QuantLinear | nn.Linear):
+        elif isinstance(module, nn.Linear):
             self._linear(node, module, layer, source)
-        elif isinstance(module, nn.BatchNorm2d):
+        elif isinstance(module, _NORMS):
             factor, offset = _affine(module, layer)
             self._add(node, Affine, source, factor=factor, offset=offset)
-        elif isinstance(module, nn.ReLU):
-            self._add(node, Relu, source)
-        elif isinstance(module, nn.MaxPool2d):
-            if module.ceil_mode or _pair(module.dilation) != (1, 1):
-                raise UserError(f"layer {layer}: max-pooling with ceil_mode or dilation can't be exported")
-            self._add(
-                node,
-                MaxPool,
-                source,
-                kernel=_pair(module.kernel_size),
-                stride=_pair(module.stride),
-                padding=_pair(module.padding),
-            )
-        elif isinstance(module, nn.Flatten) and (module.start_dim, module.end_dim) == (1, -1):
-            self._add(node, Flatten, source)
-        elif isinstance(module, nn.AdaptiveAvgPool2d) and module.output_size in (1, (1, 1)):
-            self._add(node, GlobalAveragePool, source)
         else:
-            raise UserError(f"layer {layer}: {type(module).__name__} can't be exported")
+            self._plain(node, plain_module(module, layer), source)
 
     def _function(self, node: fx.Node) -> None:
-        sources = [argument for argument in node.args if isinstance(argument, fx.Node)]
-        if node.target in (operator.add, operator.iadd, torch.add) and len(sources) == 2:
-            self._add(node, Add, *sources)
-        elif node.target in (torch.flatten, "flatten") and node.args[1:] in ((1,), (1, -1)):
-            self._add(node, Flatten, sources[0])
-        elif node.target in (F.relu, torch.relu, "relu"):
-            self._add(node, Relu, sources[0])
-        else:
+        if is_size(node):
+            return
+        plain = plain_function(node)
+        joined = plain is not None and plain.kind is Concatenate
+        given: Any = node.args[0] if joined else node.args
+        sources = [argument for argument in given if isinstance(argument, fx.Node) and argument in self.values]
+        if is_nothing(node) or (joined and len(sources) == 1):
+            self.values[node] = self.values[sources[0]]
+        elif plain is None or not sources:
             name = node.target if isinstance(node.target, str) else getattr(node.target, "__name__", node.target)
-            raise UserError(f"operation {name}: can't be exported")
+            within = next(reversed(node.meta.get("nn_module_stack", {"": None})), "")
+            raise UserError(f"{f'layer {within}' if within else 'the network'}: operation {name} can't be exported")
+        else:
+            self._plain(node, plain, *sources)
+
+    def _plain(self, node: fx.Node, plain: Plain | None, *sources: fx.Node) -> None:
+        assert plain is not None
+        self._add(node, plain.kind, *sources, **plain.attributes)
 
     def _convolution(self, node: fx.Node, module: nn.Conv2d, layer: str, source: fx.Node) -> None:
         if module.padding_mode != "zeros" or isinstance(module.padding, str):
@@ -152,23 +161,22 @@ class _Builder:
         )
 
     def _linear(self, node: fx.Node, module: nn.Linear, layer: str, source: fx.Node) -> None:
-        if isinstance(module, QuantLinear) and not isinstance(module.act_quantizer, FloatPassthrough):
-            raise UserError(f"layer {layer}: a linear layer with quantised input can't be exported")
-        weight, scale = _weight(module, layer)
-        self._add(node, Linear, source, weight=weight, scale=scale, bias=_array(module.bias), layer=layer)
+        weight, weight_scale = _weight(module, layer)
+        value, act_scale, _, _ = self._input(module, layer, source, weight)
+        scale, bias = _product(act_scale, weight_scale), _array(module.bias)
+        self.values[node] = node.name
+        self.steps.append(Linear(node.name, (value,), weight, layer, scale, bias, _levels(module)))
 
     def _input(
-        self, module: nn.Conv2d, layer: str, source: fx.Node, weight: Codes | Floats
+        self, module: nn.Conv2d | nn.Linear, layer: str, source: fx.Node, weight: Codes | Floats
     ) -> tuple[str, float | None, bool, int]:
-        """What a convolution reads: name, scale, whether it is integers, and their zero point."""
-        quantizer = module.act_quantizer if isinstance(module, QuantConv2d) else FloatPassthrough()
+        """What a layer reads: name, scale, whether it is integers, and their zero point."""
+        quantizer = module.act_quantizer if isinstance(module, QuantLayer) else FloatPassthrough()
         in_pixels = isinstance(quantizer, InputCodes) and self.pixels.multiplier == 1
         if in_pixels and self.values[source] == INPUT and weight.dtype == np.int8:
             return INPUT, _float32(self.pixels.step), True, int(self.pixels.offset)
         if isinstance(quantizer, ActivationQuantizer):
-            if quantizer.signed:
-                raise UserError(f"layer {layer}: an input that is negative in places can't be exported")
-            if quantizer.unit > MAX_ACT_CODE:
+            if quantizer.unit > (MAX_WEIGHT_CODE if quantizer.signed else MAX_ACT_CODE):
                 raise UserError(
                     f"layer {layer}: activation codes up to {quantizer.unit} don't fit into 8 bits "
                     f"({quantizer.bit} bits, {quantizer.levels.scheme}); APoT does up to 5 bits, uniform up to 8"
@@ -177,8 +185,8 @@ class _Builder:
             alpha = float(quantizer.alpha)
             levels = quantizer.levels
             factor = float(np.float32(2 * quantizer.unit / alpha))
-            step = Quantize(name, (self._float(source),), factor, quantizer.unit, levels.half_grid(), levels, layer)
-            self.steps.append(step)
+            numbers = factor, quantizer.unit, levels.half_grid(), levels, layer, quantizer.signed
+            self.steps.append(Quantize(name, (self._float(source),), *numbers))
             return name, alpha / quantizer.unit, weight.dtype == np.int8, 0
         return self._float(source), None, False, 0
 
@@ -198,18 +206,17 @@ class _Builder:
 
 
 @torch.no_grad()
-def _weight(module: nn.Conv2d | nn.Linear, layer: str) -> tuple[Codes | Floats, float | None]:
-    """Codes and scale of a layer's weights, or the float weights themselves and None."""
+def _weight(module: nn.Conv2d | nn.Linear, layer: str) -> tuple[Codes | Floats, float | Reals | None]:
+    """Codes and scale of a layer's weights, of all or of each output, or the float weights themselves and None."""
     if not isinstance(module, QuantLayer) or isinstance(module.weight_quantizer, FloatPassthrough):
         return module.weight.detach().float().cpu().numpy(), None
-    if isinstance(module.weight_quantizer, ChannelWeightQuantizer):
-        raise UserError(f"layer {layer}: weights with a threshold for each channel can't be exported")
     codes = module.weight_quantizer(module.weight)
     values = codes.values.detach().cpu().numpy()
     largest = float(np.abs(values).max(initial=0))
     if not np.array_equal(values, np.rint(values)) or largest > MAX_WEIGHT_CODE:
         raise UserError(f"layer {layer}: weight codes up to {largest:g} don't fit into 8 bits; APoT does up to 6 bits")
-    return values.astype(np.int8), float(codes.scale)
+    scale = torch.as_tensor(codes.scale, dtype=torch.float64).cpu().numpy().reshape(-1)
+    return values.astype(np.int8), float(scale[0]) if scale.size == 1 else scale
 
 
 def _levels(module: nn.Module) -> LevelSet | None:
@@ -217,7 +224,7 @@ def _levels(module: nn.Module) -> LevelSet | None:
     return quantizer.levels if isinstance(quantizer, WeightQuantizer) else None
 
 
-def _affine(norm: nn.BatchNorm2d, layer: str) -> tuple[Floats, Floats]:
+def _affine(norm: nn.BatchNorm1d | nn.BatchNorm2d, layer: str) -> tuple[Floats, Floats]:
     """Factor and offset of a batch norm with its running statistics, as torch computes them, in float32."""
     if norm.running_mean is None or norm.running_var is None:
         raise UserError(f"layer {layer}: a batch norm without running statistics can't be exported")
@@ -240,8 +247,8 @@ def _pair(value: Any) -> tuple[int, int]:
     return (int(value), int(value)) if isinstance(value, int) else (int(value[0]), int(value[1]))
 
 
-def _product(*scales: float | None) -> float | None:
-    product = None
+def _product(*scales: float | Reals | None) -> float | Reals | None:
+    product: float | Reals | None = None
     for scale in scales:
         product = scale if product is None else product if scale is None else product * scale
     return product

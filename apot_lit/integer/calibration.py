@@ -9,7 +9,7 @@ from torch import Tensor
 from apot_lit.errors import UserError
 from apot_lit.graph.steps import Add, Relu, Step
 from apot_lit.integer.executor import Executor
-from apot_lit.integer.network import IntegerNetwork, Rescale, Threshold
+from apot_lit.integer.network import Clip, IntegerNetwork, Rescale, Threshold
 
 MAX_FRACTION = 15
 CALIBRATION_IMAGES = 1000
@@ -21,8 +21,9 @@ _BATCH = 500
 def choose_fraction(convert: Callable[[int, int], IntegerNetwork], images: Tensor, stream_bit: int) -> int:
     """The largest number of fractional bits with which no value that matters is saturated on some images.
 
-    A value matters up to the last threshold where quantisers alone read it, and above zero where ReLU or quantisers
-    alone do. Values are measured on a stream of 32 bits, which none of them leaves.
+    A value matters from the first threshold to the last where quantisers alone read it, above zero where ReLU or
+    quantisers without a sign alone do, and within its bounds where what clips it does. Values are measured on a stream
+    of 32 bits, which none leaves.
 
     Args:
         convert: makes the network for a number of fractional bits and of bits of the stream, thresholds not folded.
@@ -67,9 +68,22 @@ def largest_values(network: IntegerNetwork, images: Tensor) -> dict[str, int]:
 
 
 def _reach(value: Tensor, readers: list[Step]) -> int:
-    most = max(0, int(value.max()))
-    if all(isinstance(step, Threshold) for step in readers):
-        return min(most, max(int(step.thresholds[-1]) for step in readers if isinstance(step, Threshold)))
-    if all(isinstance(step, Relu | Threshold) for step in readers):
-        return most
-    return max(most, -int(value.min()))
+    low, high = int(value.min()), int(value.max())
+    found = 0
+    for step in readers:
+        lowest, highest = _bounds(step)
+        found = max(found, min(high, highest), min(-low, -lowest))
+    return found
+
+
+def _bounds(step: Step) -> tuple[int, int]:
+    """Beyond which a reader does not tell values apart."""
+    far = 2**TRIAL_BIT
+    if isinstance(step, Relu):
+        return 0, far
+    if isinstance(step, Clip):
+        return step.lowest, step.highest
+    if isinstance(step, Threshold):
+        reachable = step.thresholds[step.thresholds < 2 ** (TRIAL_BIT - 1) - 1]
+        return min(0, int(step.thresholds.min()) - 1), int(reachable.max(initial=0))
+    return -far, far

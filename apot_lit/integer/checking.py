@@ -8,7 +8,20 @@ import numpy as np
 
 from apot_lit.errors import UserError
 from apot_lit.graph.shapes import Shape, infer_shapes
-from apot_lit.graph.steps import INPUT, Add, AnyConvolution, AnyLinear, Flatten, MaxPool, Relu, Step
+from apot_lit.graph.steps import (
+    INPUT,
+    Add,
+    AnyConvolution,
+    AnyLinear,
+    Concatenate,
+    Flatten,
+    MaxPool,
+    OverWindows,
+    Relu,
+    Repeat,
+    Step,
+    mirrored,
+)
 from apot_lit.integer.fixed_point import (
     MAX_MULTIPLIER,
     MAX_SHIFT,
@@ -21,29 +34,33 @@ from apot_lit.integer.fixed_point import (
 from apot_lit.integer.network import (
     Accumulate,
     ChannelThreshold,
+    Clip,
     Head,
     IntegerNetwork,
     Rescale,
     SumPositions,
+    SumWindows,
     Threshold,
 )
 
 MAX_VALUES = 2**24  # of one image in one step
-_PIXELS, _CODES, _SUMS, _STREAM, _TOTAL, _LOGITS = (
+_PIXELS, _CODES, _SUMS, _WINDOWS, _STREAM, _TOTAL, _LOGITS = (
     "pixels",
     "codes",
     "sums",
+    "sums of windows",
     "the stream",
     "sums of positions",
     "logits",
 )
 _READS: dict[type[Step], tuple[str, ...]] = {
     Accumulate: (_PIXELS, _CODES),
-    Rescale: (_SUMS, _STREAM),
+    Rescale: (_SUMS, _WINDOWS, _STREAM),
     Threshold: (_STREAM,),
     ChannelThreshold: (_SUMS,),
-    **dict.fromkeys((Relu, Add, MaxPool, SumPositions), (_STREAM,)),
-    **dict.fromkeys((Flatten, Head), (_STREAM, _TOTAL)),
+    **dict.fromkeys((Relu, Clip, Add, Concatenate, Repeat, MaxPool, SumWindows, SumPositions), (_STREAM,)),
+    Flatten: (_STREAM, _TOTAL),
+    Head: (_STREAM, _TOTAL, _CODES),
 }
 
 
@@ -88,7 +105,15 @@ def _value(step: Step, x: _Value, shapes: Sequence[Shape], limit: int) -> _Value
         return stream
     if isinstance(step, Threshold | ChannelThreshold):
         _check_thresholds(step, channels)
-        return _Value(_CODES, _constant(0, step.codes[-1], 1))
+        return _Value(_CODES, _constant(step.codes[0], step.codes[-1], 1))
+    if isinstance(step, SumWindows):
+        size = math.prod(step.kernel)
+        _require(size * limit < 2**31, step, "adds up more than int32 holds")
+        return _Value(_WINDOWS, _constant(-size * limit, size * (limit - 1), 1))
+    if isinstance(step, Clip):
+        _require(-limit <= step.lowest <= step.highest < limit, step, "must have bounds on the stream")
+    if isinstance(step, Repeat):
+        _require((height, width) == (1, 1), step, "can repeat one position alone")
     if isinstance(step, SumPositions):
         _require(step.positions == height * width, step, f"must add up {height * width} positions")
         return _Value(_TOTAL, x.values, step.positions)
@@ -98,7 +123,7 @@ def _value(step: Step, x: _Value, shapes: Sequence[Shape], limit: int) -> _Value
         return x
     if isinstance(step, Head):
         _require(step.bias.shape == (len(step.weight),), step, "must have a bias for each class")
-        check_logits(step, limit * x.positions)
+        check_logits(step, limit * x.positions if x.kind != _CODES else int(x.values[1].max()))
         return _Value(_LOGITS, _constant(0, 0, 1))
     return stream
 
@@ -106,12 +131,13 @@ def _value(step: Step, x: _Value, shapes: Sequence[Shape], limit: int) -> _Value
 def _sums(step: Accumulate, x: _Value) -> Range:
     largest = int(x.values[1].max())
     _require(step.largest == largest, step, f"must expect inputs up to {largest}")
+    _require(step.is_signed == (x.values[0].min() < 0), step, "must know whether codes have a sign")
     scaled = x.kind == _PIXELS and step.multiplier > 0 and 0 <= step.offset <= step.multiplier * largest
     _require(scaled or (step.multiplier, step.offset) == (1, 0), step, "must read codes as they are")
     if step.levels is not None:
         allowed = [*step.levels.codes, *(-code for code in step.levels.codes)]
         _require(np.isin(step.weight, allowed).all(), step, "has weights that are no levels")
-    sums = sum_range(step.weight, min(0, -step.offset), step.multiplier * step.largest - step.offset)
+    sums = sum_range(step.weight, *step.ends)
     check_accumulator(sums, step.layer)
     return sums
 
@@ -129,8 +155,8 @@ def _check_rescale(step: Rescale, x: _Value, channels: int) -> None:
 def _check_thresholds(step: Threshold | ChannelThreshold, channels: int) -> None:
     count = len(step.codes) - 1
     shape = (channels, count) if isinstance(step, ChannelThreshold) else (count,)
-    _require(step.codes == step.levels.codes, step, "must give the codes of its levels")
-    _require(step.codes[-1] <= 255, step, "gives codes of more than 8 bits")
+    _require(step.codes in (step.levels.codes, mirrored(step.levels)), step, "must give the codes of its levels")
+    _require(step.codes[-1] <= (127 if step.codes[0] < 0 else 255), step, "gives codes of more than 8 bits")
     _require(step.thresholds.shape == shape, step, f"must have thresholds {list(shape)}")
     _require((np.sort(step.thresholds, -1) == step.thresholds).all(), step, "must have thresholds that ascend")
     if isinstance(step, ChannelThreshold):
@@ -141,7 +167,7 @@ def _check_thresholds(step: Threshold | ChannelThreshold, channels: int) -> None
 def _check_names(steps: Sequence[Step]) -> None:
     known = {INPUT}
     for step in steps:
-        wanted = 2 if isinstance(step, Add) else 1
+        wanted = 2 if isinstance(step, Add) else 1 if not isinstance(step, Concatenate) else max(1, len(step.inputs))
         _require(len(step.inputs) == wanted, step, f"must read {wanted}, not {len(step.inputs)}")
         for name in step.inputs:
             _require(name in known, step, f"reads {name}, which is not there")
@@ -157,7 +183,7 @@ def _check_geometry(step: Step) -> None:
         _require(len(step.weight) % step.groups == 0, step, "must have as many outputs in each group")
     elif isinstance(step, AnyLinear):
         _require(step.weight.ndim == 2 and step.weight.size > 0, step, "must have weights of two dimensions")
-    elif isinstance(step, MaxPool):
+    elif isinstance(step, OverWindows):
         inside = all(2 * padding <= kernel for padding, kernel in zip(step.padding, step.kernel, strict=True))
         _require(inside, step, "must have windows that reach the map")
 

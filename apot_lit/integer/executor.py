@@ -9,14 +9,16 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from apot_lit.errors import UserError
-from apot_lit.graph.steps import INPUT, Add, Flatten, MaxPool, Relu, Step
+from apot_lit.graph.steps import INPUT, Add, Concatenate, Flatten, MaxPool, Relu, Repeat, Step
 from apot_lit.integer.network import (
     Accumulate,
     ChannelThreshold,
+    Clip,
     Head,
     IntegerNetwork,
     Rescale,
     SumPositions,
+    SumWindows,
     Threshold,
 )
 from apot_lit.quant.sums import EXACT_INTEGERS, exact_sums
@@ -67,12 +69,12 @@ class Executor:
         return values[self.network.steps[-1].output]
 
     def codes(self, pixels: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        """The logits, and by name of the layer the codes that it reads, uint8 ``[N, C, H, W]``."""
+        """The logits, and by name of the layer the codes that it reads, uint8 or int8 ``[N, C, H, W]``."""
         found: dict[str, Tensor] = {}
 
         def watch(step: Step, value: Tensor) -> None:
             if isinstance(step, Threshold | ChannelThreshold):
-                found[step.layer] = value.to(torch.uint8)
+                found[step.layer] = value.to(torch.int8 if step.codes[0] < 0 else torch.uint8)
 
         watching = copy(self)
         watching.watch = watch
@@ -121,6 +123,16 @@ class Executor:
             y = constants["codes"][found.view(rows.shape).transpose(0, 1)]
         elif isinstance(step, Relu):
             y = x.clamp(min=0)
+        elif isinstance(step, Clip):
+            y = x.clamp(step.lowest, step.highest)
+        elif isinstance(step, Concatenate):
+            y = torch.cat(inputs, 1)
+        elif isinstance(step, Repeat):
+            y = x.expand(-1, -1, *step.size)
+        elif isinstance(step, SumWindows):
+            # A convolution of each channel with ones: float64 holds every sum.
+            ones = torch.ones(x.shape[1], 1, *step.kernel, dtype=torch.float64, device=self.device)
+            y = F.conv2d(x.double(), ones, None, step.stride, step.padding, groups=x.shape[1]).long()
         elif isinstance(step, MaxPool):
             # Every window holds a value, so padding by the smallest one never wins.
             padding = [step.padding[1], step.padding[1], step.padding[0], step.padding[0]]
@@ -129,10 +141,10 @@ class Executor:
         elif isinstance(step, SumPositions):
             y = x.sum((2, 3), keepdim=True)
         elif isinstance(step, Flatten):
-            y = x.flatten(1)
+            y = x.flatten(1)[:, :, None, None]
         else:
             assert isinstance(step, Head)
-            y = (x.double() @ constants["weight"].T).long() + constants["bias"]
+            y = (x.flatten(1).double() @ constants["weight"].T).long() + constants["bias"]
         if self.watch is not None:
             self.watch(step, y)
         if isinstance(step, Rescale | Add):
@@ -142,5 +154,5 @@ class Executor:
 
 def _reach(step: Accumulate) -> int:
     """A bound on the magnitude of any sum, partial ones included."""
-    largest = max(step.offset, step.multiplier * step.largest - step.offset)
+    largest = max(-step.ends[0], step.ends[1])
     return largest * int(abs(step.weight.reshape(len(step.weight), -1).astype(int)).sum(1).max(initial=0))

@@ -32,15 +32,23 @@ def _folded(rescale: Rescale, step: Threshold, sums: Range, largest: int) -> Cha
     """Thresholds on the accumulators.
 
     For M > 0, ``(x M + B) >> S >= t`` is ``x >= ceil((t 2^S - B) / M)``. For M < 0 the same holds of -x and -M. For
-    M = 0 all x are on one side. A threshold beyond the stream is reached by none, also where the shift alone would be.
+    M = 0 all x are on one side. A threshold beyond the stream is reached by none, also where the shift alone would be;
+    and its smallest value by all.
     """
     reach = 1 + max(int(-sums[0].min()), int(sums[1].max()))
     channels = zip(rescale.multiplier.tolist(), rescale.bias.tolist(), rescale.shift.tolist(), strict=True)
     wanted = step.thresholds.tolist()
-    rows = [[_first(abs(m), b, s, t, reach) if t <= largest else reach for t in wanted] for m, b, s in channels]
+    rows = [[_place(abs(m), b, s, t, reach, largest) for t in wanted] for m, b, s in channels]
     sign = np.where(rescale.multiplier < 0, -1, 1).astype(np.int32)
     thresholds: Int64 = np.array(rows, np.int64)
     return ChannelThreshold(step.output, rescale.inputs, thresholds, sign, step.codes, step.levels, step.layer)
+
+
+def _place(multiplier: int, bias: int, shift: int, threshold: int, reach: int, largest: int) -> int:
+    """Where a threshold on the stream lies among the accumulators."""
+    if threshold > largest:
+        return reach
+    return -reach if threshold < -largest else _first(multiplier, bias, shift, threshold, reach)
 
 
 def _first(multiplier: int, bias: int, shift: int, threshold: int, reach: int) -> int:

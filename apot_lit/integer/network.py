@@ -3,8 +3,8 @@
 Values are of five kinds:
 
 - pixels, uint8;
-- codes of activations, uint8;
-- accumulators, the sums of products of codes, int32;
+- codes of activations, uint8, or int8 where they carry a sign;
+- accumulators, the sums of products of codes or of the stream's values within windows, int32;
 - the stream, fixed point with `fraction` fractional bits in `stream_bit` bits, saturating: what batch norms, residual
   sums and pooling give;
 - sums over positions and logits, int64.
@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from apot_lit.graph.shapes import Shape
-from apot_lit.graph.steps import AnyConvolution, AnyLinear, Codes, OverPositions, Step
+from apot_lit.graph.steps import AnyConvolution, AnyLinear, Codes, OverPositions, OverWindows, Step
 from apot_lit.quant.levels import LevelSet
 
 Int32 = npt.NDArray[np.int32]
@@ -33,12 +33,20 @@ class Accumulate(AnyConvolution):
         multiplier: 1 for codes; of pixels q of `PixelInput`.
         offset: 0 for codes; of pixels r of `PixelInput`.
         largest: the largest input, before multiplier and offset.
+        is_signed: whether inputs are codes with a sign, the smallest one being ``-largest``.
     """
 
     weight: Codes
     multiplier: int
     offset: int
     largest: int
+    is_signed: bool = False
+
+    @property
+    def ends(self) -> tuple[int, int]:
+        """The smallest and the largest number that is multiplied with weights, 0 being between them."""
+        smallest = -self.largest if self.is_signed else min(0, -self.offset)
+        return smallest, self.multiplier * self.largest - self.offset
 
 
 @dataclass(frozen=True)
@@ -66,7 +74,7 @@ class Threshold(Step):
 
     Attributes:
         thresholds: ascending, one less than there are codes; one that no value reaches is ``2^(stream_bit - 1)``.
-        codes: of the levels, ascending.
+        codes: of the levels, ascending, mirrored where they carry a sign.
         levels: the level set.
         layer: name of the layer whose input this is.
     """
@@ -84,7 +92,7 @@ class ChannelThreshold(Step):
     Attributes:
         thresholds: ``[C, K - 1]``, ascending along the second axis.
         sign: ``[C]``, 1 or -1.
-        codes: of the levels, ascending.
+        codes: as of `Threshold`.
         levels: the level set.
         layer: name of the layer whose input this is.
     """
@@ -94,6 +102,24 @@ class ChannelThreshold(Step):
     codes: tuple[int, ...]
     levels: LevelSet
     layer: str
+
+
+@dataclass(frozen=True)
+class Clip(Step):
+    """``min(max(x, lowest), highest)`` on the stream.
+
+    Attributes:
+        lowest: the smallest value of the stream where there is no bound.
+        highest: the largest likewise.
+    """
+
+    lowest: int
+    highest: int
+
+
+@dataclass(frozen=True)
+class SumWindows(OverWindows):
+    """Sum of each window, what is beyond the edge being 0; a `Rescale` makes means of them."""
 
 
 @dataclass(frozen=True)
@@ -126,7 +152,7 @@ class IntegerNetwork:
 
     Attributes:
         steps: in an order in which they can be computed. Beside the classes of this module these are `Relu`, `Add`
-            (saturating), `MaxPool` and `Flatten` of `apot_lit.graph.steps`, on the stream.
+            (saturating), `MaxPool`, `Concatenate`, `Repeat` and `Flatten` of `apot_lit.graph.steps`, on the stream.
         input_shape: channels, height and width of an image.
         stream_bit: bits of the stream, 8 to 16.
         fraction: how many of them are fractional bits, f: a value v stands for ``v / 2^f``.

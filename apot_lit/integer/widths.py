@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from apot_lit.graph.steps import INPUT, Step
+from apot_lit.graph.steps import INPUT, Flatten, Step
 from apot_lit.integer.fixed_point import Range, check_logits, check_product, sum_range
 from apot_lit.integer.network import (
     Accumulate,
@@ -23,7 +23,7 @@ class Width:
 
     Attributes:
         layer: its name.
-        input: of pixels or codes, unsigned; of the last layer that of the sums it reads, signed.
+        input: of pixels or codes, with the sign if they have one; of the last layer that of the sums it reads, signed.
         weight: of the largest weight code.
         accumulator: of any sum that inputs in their range can give.
         product: of accumulator times multiplier plus bias; None where thresholds take its place.
@@ -46,7 +46,7 @@ def bit_widths(network: IntegerNetwork) -> list[Width]:
     for step in network.steps:
         for name in step.inputs:
             readers.setdefault(name, []).append(step)
-    found, positions = [], 1
+    found = []
     for step in network.steps:
         if isinstance(step, Accumulate):
             (reader,) = readers[step.output]
@@ -59,7 +59,7 @@ def bit_widths(network: IntegerNetwork) -> list[Width]:
             found.append(
                 Width(
                     step.layer,
-                    step.largest.bit_length(),
+                    step.largest.bit_length() + step.is_signed,
                     _bits(step.weight),
                     reach.bit_length() + 1,
                     product,
@@ -68,18 +68,27 @@ def bit_widths(network: IntegerNetwork) -> list[Width]:
                 )
             )
         elif isinstance(step, Head):
-            reach = (network.largest + 1) * positions
+            reach = head_reach(network)
             width = check_logits(step, reach)
             found.append(Width(step.layer, reach.bit_length(), _bits(step.weight), width, None, 0, None))
-        elif isinstance(step, SumPositions):
-            positions = step.positions
     return found
+
+
+def head_reach(network: IntegerNetwork) -> int:
+    """The largest magnitude of what the last layer reads."""
+    made = {step.output: step for step in network.steps}
+    source = made[network.steps[-1].inputs[0]]
+    while isinstance(source, Flatten):
+        source = made[source.inputs[0]]
+    if isinstance(source, Threshold | ChannelThreshold):
+        return source.codes[-1]
+    return (network.largest + 1) * (source.positions if isinstance(source, SumPositions) else 1)
 
 
 def accumulator_range(step: Accumulate) -> Range:
     """Range of the sums of each output channel."""
     assert step.inputs[0] == INPUT or step.offset == 0
-    return sum_range(step.weight, min(0, -step.offset), step.multiplier * step.largest - step.offset)
+    return sum_range(step.weight, *step.ends)
 
 
 def _is_threshold(step: Step) -> bool:

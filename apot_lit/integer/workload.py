@@ -15,6 +15,7 @@ from apot_lit.integer.network import (
     IntegerNetwork,
     Rescale,
     SumPositions,
+    SumWindows,
     Threshold,
 )
 from apot_lit.quant.terms import terms_of_codes
@@ -49,8 +50,12 @@ class Operations:
 def count_operations(network: IntegerNetwork) -> list[Operations]:
     """The operations of each layer, in the order of computation."""
     shapes = infer_shapes(network.steps, network.input_shape)
+    weighted = {step.layer for step in network.steps if isinstance(step, AnyConvolution | AnyLinear)}
     found = []
     for step in network.steps:
+        if isinstance(step, Rescale) and step.layer not in weighted:  # a mean, or a batch norm of what is on the stream
+            constants = _constant_bytes(step, network)
+            found.append(Operations(step.layer, 0, 0, prod(shapes[step.output]), 0, 0, constants))
         if not isinstance(step, AnyConvolution | AnyLinear):
             continue
         positions = prod(shapes[step.output]) // len(step.weight)
@@ -77,8 +82,8 @@ def working_bytes(network: IntegerNetwork) -> int:
     Codes take a byte, values of the stream one or two, sums over positions four and logits eight.
     """
     shapes = infer_shapes(network.steps, network.input_shape)
-    steps = [step for step in network.steps if not isinstance(step, Accumulate)]
-    sources = {step.output: step.inputs for step in network.steps if isinstance(step, Accumulate)}
+    steps = [step for step in network.steps if not isinstance(step, Accumulate | SumWindows)]
+    sources = {step.output: step.inputs for step in network.steps if isinstance(step, Accumulate | SumWindows)}
     reads = [[source for name in step.inputs for source in sources.get(name, (name,))] for step in steps]
     last = {name: index for index, names in enumerate(reads) for name in names}
     widths, most = {INPUT: 1}, 0

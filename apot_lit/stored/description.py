@@ -4,22 +4,24 @@ What is read may have been written by anybody: it is held to a declared descript
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from apot_lit.errors import UserError
-from apot_lit.graph.steps import Add, Flatten, MaxPool, Relu, Step
+from apot_lit.graph.steps import Add, Concatenate, Flatten, MaxPool, Relu, Repeat, Step, mirrored
 from apot_lit.integer.checking import check
 from apot_lit.integer.network import (
     Accumulate,
     ChannelThreshold,
+    Clip,
     Head,
     IntegerNetwork,
     Rescale,
     SumPositions,
+    SumWindows,
     Threshold,
 )
 from apot_lit.quant.levels import MAX_MAGNITUDE_BITS, LevelSet, level_set
@@ -32,6 +34,8 @@ _WIDTHS = (np.int8, np.int16, np.int32, np.int64)
 _NAME = Text(r"[^\x00-\x1f\x7f]{1,200}", "a name")
 _LAYER = {"layer": _NAME}
 _SIZES, _PADDING = Items(Integer(1, _MAX_SIZE), 2), Items(Integer(0, _MAX_SIZE), 2)
+_WINDOWS = {"kernel": _SIZES, "stride": _SIZES, "padding": _PADDING}
+_VALUE = Integer(-(2**15), 2**15 - 1)  # of a stream
 _LEVELS = Fields({"scheme": Text("apot|pot|uniform", "apot, pot or uniform"), "bits": Integer(1, MAX_MAGNITUDE_BITS)})
 
 
@@ -51,11 +55,12 @@ class Description(NamedTuple):
 
 @dataclass(frozen=True)
 class _Kind:
-    """A kind of steps: its class, what is plain in it besides names, and the types of its arrays."""
+    """A kind of steps: its class, what is plain in it besides names, the types of its arrays, and what is always so."""
 
     step: type[Step]
     plain: Mapping[str, Schema]
     arrays: Mapping[str, type[np.signedinteger[Any]]]
+    always: Mapping[str, Any] = field(default_factory=dict)
 
 
 _KINDS = {
@@ -76,12 +81,25 @@ _KINDS = {
     ),
     "relu": _Kind(Relu, {}, {}),
     "add": _Kind(Add, {}, {}),
-    "max_pool": _Kind(MaxPool, {"kernel": _SIZES, "stride": _SIZES, "padding": _PADDING}, {}),
+    "clip": _Kind(Clip, {"lowest": _VALUE, "highest": _VALUE}, {}),
+    "concatenate": _Kind(Concatenate, {}, {}),
+    "repeat": _Kind(Repeat, {"size": _SIZES}, {}),
+    "max_pool": _Kind(MaxPool, _WINDOWS, {}),
+    "sum_windows": _Kind(SumWindows, _WINDOWS, {}),
     "sum_positions": _Kind(SumPositions, {"positions": Integer(1, _MAX_SIZE**2)}, {}),
     "flatten": _Kind(Flatten, {}, {}),
     "head": _Kind(Head, _LAYER, {"weight": np.int8, "bias": np.int64}),
 }
 _NAMES = {kind.step: name for name, kind in _KINDS.items()}
+_SIGNED = "signed_"
+_KINDS |= {
+    _SIGNED + name: replace(_KINDS[name], always={key: True})
+    for name, key in (
+        ("accumulate", "is_signed"),
+        ("threshold", "is_mirrored"),
+        ("channel_threshold", "is_mirrored"),
+    )
+}
 _NETWORK = Fields(
     {
         "input_shape": Items(Integer(1, _MAX_SIZE), 3),
@@ -111,7 +129,7 @@ def describe(network: IntegerNetwork) -> Description:
     steps: list[dict[str, Any]] = []
     description = Description({}, {}, {})
     for step in network.steps:
-        name = _NAMES[type(step)]
+        name = _name_of(step)
         kind = _KINDS[name]
         plain = {key: _plain(getattr(step, key)) for key in kind.plain}
         steps.append({"kind": name, "output": step.output, "inputs": list(step.inputs), **plain})
@@ -150,8 +168,12 @@ def restore(description: Description) -> IntegerNetwork:
             name = f"{entry['layer']}.{key}" if key == "weight" else f"{entry['output']}.{key}"
             found = weights.get(entry["layer"]) if key == "weight" else left.pop(name, None)
             values[key] = _widened(found, width, name)
+            if kind.step is Accumulate and values[key].ndim == 2:  # a linear layer
+                values[key] = values[key][:, :, None, None]
+        values |= kind.always
         if "codes" in kind.step.__dataclass_fields__:
-            values["codes"] = values["levels"].codes
+            levels: LevelSet = values["levels"]
+            values["codes"] = mirrored(levels) if values.pop("is_mirrored", False) else levels.codes
         steps.append(kind.step(entry["output"], tuple(entry["inputs"]), **values))
     if left:
         raise UserError(f"{min(left)}: belongs to no step")
@@ -161,6 +183,11 @@ def restore(description: Description) -> IntegerNetwork:
     )
     check(network)
     return network
+
+
+def _name_of(step: Step) -> str:
+    is_signed = getattr(step, "is_signed", False) or getattr(step, "codes", (0,))[0] < 0
+    return (_SIGNED if is_signed else "") + _NAMES[type(step)]
 
 
 def _require(value: Any, schema: Schema, place: str) -> None:

@@ -161,7 +161,10 @@ def _content(
     plain, arrays, weights = describe(integers)
     stored = _weights(facts, tensors)
     for layer, codes in weights.items():
-        if layer not in stored or not np.array_equal(stored[layer], codes):
+        # Linear layers that are not the last one are convolutions there.
+        if layer not in stored or not np.array_equal(
+            stored[layer].reshape(len(codes), -1), codes.reshape(len(codes), -1)
+        ):
             raise UserError(f"layer {layer}: its weights are not those of the network in floats")
     tensors |= {_INTEGER + name: torch.from_numpy(array) for name, array in arrays.items()}
     parts = {"config": _portable(config), "layers": facts, "network": plain}

@@ -8,7 +8,7 @@ import pytorch_lightning as pl
 from pytorch_lightning.callbacks import ModelCheckpoint
 from torch.optim.swa_utils import update_bn
 
-from apot_lit.data.mnist import MNISTDataModule
+from apot_lit.data.datamodule import ImageDataModule
 from apot_lit.quant.initialize import initialize_alphas
 from apot_lit.quant.rounding import learn_all_roundings
 from apot_lit.quant.spec import spec_of
@@ -17,7 +17,7 @@ from apot_lit.training.classifier import QuantClassifier
 
 
 def calibrate(
-    trainer: pl.Trainer, classifier: QuantClassifier, datamodule: MNISTDataModule, config: dict[str, Any]
+    trainer: pl.Trainer, classifier: QuantClassifier, datamodule: ImageDataModule, config: dict[str, Any]
 ) -> float:
     """Fits a network to the first batches of training images, not augmented, where ``quant.calibrate`` says so.
 

@@ -6,9 +6,18 @@ import numpy as np
 import torch
 
 from apot_lit.graph.shapes import infer_shapes
-from apot_lit.graph.steps import INPUT, Add, Flatten, MaxPool, Relu
+from apot_lit.graph.steps import INPUT, Add, Concatenate, Flatten, MaxPool, Relu, Repeat
 from apot_lit.integer import Executor, IntegerNetwork
-from apot_lit.integer.network import Accumulate, ChannelThreshold, Head, Rescale, SumPositions, Threshold
+from apot_lit.integer.network import (
+    Accumulate,
+    ChannelThreshold,
+    Clip,
+    Head,
+    Rescale,
+    SumPositions,
+    SumWindows,
+    Threshold,
+)
 from apot_lit.integer.widths import accumulator_range
 from apot_lit.quant.levels import level_set
 
@@ -64,8 +73,10 @@ class Builder:
         )
 
     def spread(self, source):
-        """A typical magnitude of a convolution's sums."""
+        """A typical magnitude of a convolution's sums, or of the stream."""
         step = next(step for step in self.steps if step.output == source)
+        if not isinstance(step, Accumulate):
+            return 2 ** (self.stream_bit - 3)
         low, high = accumulator_range(step)
         return max(8, int(max(-low.min(), high.max()) // 6))
 
@@ -80,6 +91,16 @@ class Builder:
         reach = 2.0 ** (self.stream_bit - 2 + shift)
         bias = self.random.normal(0, reach).astype(np.int64)
         return self.add(Rescale, source, multiplier=multiplier, bias=bias, shift=shift, layer=source)
+
+    def mean(self, source, kernel, stride, padding=(0, 0)):
+        """Means of windows, a little too large, so that some saturate."""
+        sums = self.add(SumWindows, source, kernel=kernel, stride=stride, padding=padding)
+        channels = self.shape_of(sums)[0]
+        numbers = int(2**15 * 1.5 / np.prod(kernel)), int(self.random.integers(-(2**17), 2**17)), 15
+        arrays = [np.full(channels, n, kind) for n, kind in zip(numbers, (np.int32, np.int64, np.int32), strict=True)]
+        return self.add(
+            Rescale, sums, multiplier=np.minimum(arrays[0], 32767), bias=arrays[1], shift=arrays[2], layer=sums
+        )
 
     def codes(self, source, levels, layer):
         reach = 2 ** (self.stream_bit - 2)
@@ -99,7 +120,8 @@ class Builder:
 
     def head(self, source, classes=10):
         channels, height, width = self.shape_of(source)
-        name = self.add(Flatten, source)
+        is_codes = isinstance(self.steps[-1], ChannelThreshold)
+        name = source if is_codes else self.add(Flatten, source)
         weight = self.weight((classes, channels * height * width), None)
         self.add(Head, name, weight=weight, bias=self.random.integers(-1000, 1000, classes), layer="head")
         return IntegerNetwork(self.steps, self.shape, self.stream_bit, 4, 1.0)
@@ -164,11 +186,38 @@ def small(seed):
     return b.head(x), b.images(11)
 
 
+def branched(seed):
+    """A network with bounds, joined channels, means of windows, depthwise convolutions and a linear layer within."""
+    random = np.random.default_rng(seed)
+    levels = level_set("apot", 3)
+    b = Builder(seed, (int(random.integers(1, 4)), int(random.integers(6, 12)), int(random.integers(6, 12))))
+    first = b.batch_norm(b.convolution(INPUT, int(random.integers(2, 23)), (3, 3), padding=(1, 1)))
+    ends = sorted(int(n) for n in random.integers(-(2**13), 2**14, 2))
+    x = b.add(Clip, first, lowest=min(0, ends[0]), highest=ends[1])
+    codes = b.codes(x, levels, "depthwise")
+    channels = b.shape_of(codes)[0]
+    deep = b.convolution(codes, channels, (3, 3), padding=(1, 1), groups=channels, levels=levels)
+    parts = [x, b.batch_norm(deep), b.mean(x, (3, 3), (1, 1), (1, 1))]
+    x = b.add(Concatenate, *(parts[n] for n in random.permutation(3)), parts[0])
+    x = b.batch_norm(x) if seed % 2 else x
+    stride = int(random.integers(1, 3)), int(random.integers(1, 3))
+    x = b.mean(x, (2, int(random.integers(2, 4))), stride, (1, int(random.integers(0, 2))))
+    if seed % 4 == 1:
+        x = b.add(Relu, b.mean(x, b.shape_of(x)[1:], (1, 1)))
+        x = b.add(Repeat, x, size=(2, 3))
+    x = b.add(Flatten, x)
+    codes = b.codes(x, level_set("uniform", 2), "linear")
+    sums = b.convolution(codes, int(random.integers(3, 35)), (1, 1))
+    if seed % 3 == 0:
+        return b.head(b.channel_codes(sums, levels, "head")), b.images(11)
+    return b.head(b.batch_norm(sums)), b.images(11)
+
+
 def lively(count):
     """Networks whose logits differ from image to image, and images for each; whatever is wrong in them would show."""
     found = []
     for seed in itertools.count():
-        network, images = small(seed)
+        network, images = branched(seed) if seed % 3 == 2 else small(seed)
         if len(np.unique(Executor(network)(images).numpy(), axis=0)) > len(images) // 2:
             found.append((network, images))
         if len(found) == count:

@@ -4,9 +4,19 @@ import numpy as np
 import pytest
 import torch
 
-from apot_lit.graph.steps import Add, Flatten, MaxPool, Relu
+from apot_lit.graph.steps import Add, Concatenate, Flatten, MaxPool, Relu, Repeat
 from apot_lit.integer import Executor, IntegerNetwork
-from apot_lit.integer.network import Accumulate, ChannelThreshold, Head, Rescale, SumPositions, Threshold
+from apot_lit.integer.checking import check
+from apot_lit.integer.network import (
+    Accumulate,
+    ChannelThreshold,
+    Clip,
+    Head,
+    Rescale,
+    SumPositions,
+    SumWindows,
+    Threshold,
+)
 from apot_lit.quant.levels import level_set
 
 LEVELS = level_set("apot", 3)
@@ -45,9 +55,17 @@ def loops(network, image):
         elif isinstance(step, SumPositions):
             y = x.sum((1, 2)).reshape(-1, 1, 1)
         elif isinstance(step, Flatten):
-            y = x.reshape(-1)
+            y = x.reshape(-1, 1, 1)
+        elif isinstance(step, Clip):
+            y = np.vectorize(lambda v, s=step: min(max(v, s.lowest), s.highest), otypes=[object])(x)
+        elif isinstance(step, Concatenate):
+            y = np.array([channel for name in step.inputs for channel in values[name]], object)
+        elif isinstance(step, Repeat):
+            y = np.array([[[channel[0, 0]] * step.size[1]] * step.size[0] for channel in x], object)
+        elif isinstance(step, SumWindows):
+            y = pool(x, step, sum)
         else:
-            y = step.weight.astype(object) @ x + step.bias.astype(object)
+            y = step.weight.astype(object) @ x.reshape(-1) + step.bias.astype(object)
         values[step.output] = y
     return values
 
@@ -83,12 +101,12 @@ def convolve(x, step):
     return y
 
 
-def pool(x, step):
+def pool(x, step, reduce=max):
     geometry = (x, step.kernel, step.stride, step.padding)
     y = np.zeros((len(x), *window_counts(*geometry)), object)
     for i, j, places in windows(*geometry):
         for c in range(len(x)):
-            y[c, i, j] = max(x[c, row, column] for *_, row, column in places)
+            y[c, i, j] = reduce([x[c, row, column] for *_, row, column in places])
     return y
 
 
@@ -125,6 +143,53 @@ def network(seed, channels, size, stream_bit, multiplier, offset):
         Head("m", ("l",), weights(3, 4), "m", g.integers(-1000, 1000, 3)),
     ]
     return IntegerNetwork(steps, (channels, *size), stream_bit, 4, 1.0)
+
+
+def test_bounds_joined_channels_windows_repetitions_and_inner_linear_layers_are_those_of_loops():
+    g = np.random.default_rng(5)
+
+    def rescale(name, source, count, size=1000):
+        arrays = g.integers(-9999, 9999, count).astype(np.int32), g.integers(-size, size, count)
+        return Rescale(name, (source,), *arrays, np.full(count, 9, np.int32), name)
+
+    def weights(*shape):
+        return g.integers(-127, 128, shape).astype(np.int8)
+
+    plain = ((1, 1), (0, 0), (1, 1), 1)
+    thresholds = np.sort(g.integers(1, 9000, 7)).astype(np.int32)
+    steps = [
+        Accumulate("a", ("pixels",), weights(3, 2, 3, 3), *plain, None, "a", 1, 0, 255),
+        rescale("b", "a", 3),
+        Clip("c", ("b",), -120, 9000),
+        SumWindows("d", ("c",), (2, 3), (1, 2), (1, 1)),
+        rescale("e", "d", 3),
+        SumWindows("f", ("b",), (2, 3), (1, 2), (1, 1)),
+        rescale("g", "f", 3),
+        Concatenate("h", ("e", "g", "e")),
+        SumWindows("i", ("h",), (7, 3), (1, 1), (0, 0)),
+        rescale("j", "i", 9),
+        Repeat("k", ("j",), (2, 3)),
+        Flatten("l", ("k",)),
+        Threshold("n", ("l",), thresholds, LEVELS.codes, LEVELS, "o"),
+        Accumulate("o", ("n",), weights(5, 54, 1, 1), *plain, None, "o", 1, 0, 10),
+        ChannelThreshold(
+            "p", ("o",), np.sort(g.integers(-999, 999, (5, 7)), 1), np.ones(5, np.int32), LEVELS.codes, LEVELS, "m"
+        ),
+        Head("m", ("p",), weights(4, 5), "m", g.integers(-1000, 1000, 4)),
+    ]
+    network = IntegerNetwork(steps, (2, 8, 7), 16, 4, 1.0)
+    check(network)
+    images = g.integers(0, 256, (3, 2, 8, 7)).astype(np.uint8)
+    seen = {}
+    logits = Executor(network, watch=lambda step, value: seen.update({step.output: value}))(torch.from_numpy(images))
+    assert seen["h"].shape == (3, 9, 7, 3)
+    for k, image in enumerate(images):
+        expected = loops(network, image)
+        for step in steps:
+            values = seen[step.output].clamp(-(2**15), 2**15 - 1) if isinstance(step, Rescale) else seen[step.output]
+            assert values[k].tolist() == expected[step.output].tolist(), step.output
+        assert logits[k].tolist() == expected["m"].tolist()
+    assert len(np.unique(logits.numpy())) == 12
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ import json
 import pytest
 import torch
 
-from apot_lit.data.mnist import build_datamodule
+from apot_lit.data.datamodule import build_datamodule
 from apot_lit.models.build import build_network
 from apot_lit.quant.initialize import initialize_alphas
 from apot_lit.runs.checkpoint import checkpoint_config, load_checkpoint, load_network, network_state

@@ -61,6 +61,44 @@ static void rescale(const apot_rescale *rescaling, const apot_stream_value *x, a
         }
 }
 
+/* Means over windows. */
+static void average(const apot_average *p, const apot_stream_value *x, apot_stream_value *out) {
+    const apot_map *to = &p->windows.out, *from = &p->windows.in;
+    for (int32_t row = 0; row < to->height; row++)
+        for (int32_t column = 0; column < to->width; column++, out += to->pitch) {
+            int32_t top = row * p->windows.stride_y - p->windows.pad_y, bottom = top + p->windows.height;
+            int32_t left = column * p->windows.stride_x - p->windows.pad_x, right = left + p->windows.width;
+            if (bottom > from->height) bottom = from->height;
+            if (right > from->width) right = from->width;
+            for (int32_t c = 0; c < to->pitch; c++) {
+                int32_t sum = 0;
+                for (int32_t y = top > 0 ? top : 0; y < bottom; y++)
+                    for (int32_t z = left > 0 ? left : 0; z < right; z++) sum += x[(y * from->width + z) * from->pitch + c];
+                int64_t product = apot_product(sum, p->multiplier) + p->bias;
+                out[c] = (apot_stream)apot_saturated(apot_shifted(product, p->shift), p->lowest);
+            }
+        }
+}
+
+static void clip(const apot_clip *p, const apot_stream_value *x, apot_stream_value *out) {
+    for (int32_t i = 0; i < p->length; i++) {
+        int32_t value = x[i] < p->lowest ? p->lowest : x[i];
+        out[i] = (apot_stream)(value > p->highest ? p->highest : value);
+    }
+}
+
+static void copy(const apot_copy *p, const apot_stream_value *x, apot_stream_value *out) {
+    int32_t positions = p->out.height * p->out.width;
+    if (p->fills) memset(out, 0, (size_t)(positions * p->out.pitch) * sizeof *out);
+    for (out += p->first; positions > 0; positions--, out += p->out.pitch, x += p->repeats ? 0 : p->in.pitch)
+        for (int32_t c = 0; c < p->in.channels; c++) out[c] = x[c];
+}
+
+/* Codes as numbers of 32 bits. */
+static void widen(const apot_sum *p, const uint8_t *codes, apot_sum_value *out) {
+    for (int32_t i = 0; i < p->length; i++) out[i] = codes[i];
+}
+
 /* Any step but a convolution, of one image. */
 static void compute_one(const apot_kernels *kernels, const apot_step *step, const uint8_t *pixels, apot_logit *logits,
                         uint8_t *arena) {
@@ -79,6 +117,10 @@ static void compute_one(const apot_kernels *kernels, const apot_step *step, cons
         }
         case APOT_SUM: kernels->sum(parameters, a, out); break;
         case APOT_HEAD: kernels->head(parameters, a, logits); break;
+        case APOT_AVERAGE: average(parameters, a, out); break;
+        case APOT_CLIP: clip(parameters, a, out); break;
+        case APOT_COPY: copy(parameters, (const void *)(arena + step->b), out); break;
+        case APOT_WIDEN: widen(parameters, a, out); break;
         case APOT_CONVOLUTION: break;
     }
 }

@@ -119,6 +119,25 @@ typedef struct {
     int32_t height, width, stride_y, stride_x, pad_y, pad_x;
 } apot_pool;
 
+/* Means over windows: (sum * multiplier + bias) >> shift. What is beyond the map counts as 0. */
+typedef struct {
+    apot_pool windows;
+    int32_t multiplier, shift, lowest;
+    int64_t bias;
+} apot_average;
+
+typedef struct {
+    int32_t length, lowest, highest;
+} apot_clip;
+
+/* Channels of one map among those of a larger one, at every position. */
+typedef struct {
+    apot_map in, out;
+    int32_t first;        /* of the larger map's channels that they become */
+    int32_t repeats;      /* whether one position is copied to every position */
+    int32_t fills;        /* whether the larger map is set to 0 before */
+} apot_copy;
+
 typedef struct { /* values that are `length` apart are added up */
     int32_t positions, length;
 } apot_sum;
@@ -139,7 +158,11 @@ typedef enum {
     APOT_MAX_POOL,
     APOT_THRESHOLD,
     APOT_SUM,
-    APOT_HEAD
+    APOT_HEAD,
+    APOT_AVERAGE,
+    APOT_CLIP,
+    APOT_COPY,
+    APOT_WIDEN /* codes as sums, like APOT_SUM of one position */
 } apot_kind;
 
 typedef struct {
