@@ -46,7 +46,7 @@ WALKS = [
     ("predict", ("model=resnet10", "ckpt_path=x", "images=x"), ("",)),
     ("report", (), ("",)),
     ("hardware", ("model=resnet10", "ckpt_path=x"), ("",)),
-    ("benchmark", (), ("seed", "data", "device", "inference", "repeats", "models", "width", "paths")),
+    ("benchmark", (), ("seed", "data", "device", "inference", "repeats", "models", "stems", "width", "paths")),
     ("benchmark", (), ("apot", "uniform", "compile", "projection", "pipeline", "evaluation")),
 ]
 INTEGERS = "-1 0 10^9"  # OmegaConf takes every integer for true or false
@@ -57,7 +57,7 @@ TAKEN_BY = {
     "trainer.channels_last invert center": f"{INTEGERS} null",
     "trainer.deterministic trainer.detect_anomaly": INTEGERS,
     "simulate equivalence": INTEGERS,
-    "act_bits hardware:quant.bit export.stream_bit": "null",
+    "act_bits arithmetic hardware:quant.bit export.stream_bit": "null",
     "layer": f"{TEXT} null",
     "download overwrite inference compile trainer.num_sanity_val_steps": INTEGERS,
     "paths.root_dir paths.output_dir data.data_dir data.name recipe results_dir published sweep.name": TEXT,

@@ -14,6 +14,7 @@ from apot_lit.graph.steps import INPUT
 from apot_lit.graph.trace import build_steps
 from apot_lit.integer import Executor, to_integers
 from apot_lit.stored.packed import save_packed
+from tests import conftest
 from tests.export.conftest import digits, save_checkpoint, trained
 from tests.export.random_networks import Builder
 
@@ -23,6 +24,7 @@ NEEDS = {
     "onnx": (),
 }
 ENGINES = [pytest.param(engine, marks=marks) for engine, marks in NEEDS.items()]
+one_thread = pytest.fixture(autouse=True, scope="module")(conftest.one_thread)
 
 
 @pytest.fixture(scope="module")
