@@ -34,7 +34,7 @@ class PackedWeights:
 def pack_rows(weight: Array) -> PackedWeights:
     """Packs weights ``[output, input]`` in as few bytes as the values that occur allow.
 
-    A row takes `bits` bytes for each eight weights, the first one in the lowest bits; missing ones have index 0, and are
+    A row takes `bits` bytes for each eight weights, the first in the lowest bits; missing ones have index 0, and are
     multiplied with 0.
     """
     rows = np.pad(weight.astype(np.int64), [(0, 0), (0, -weight.shape[1] % EIGHT)])
