@@ -32,7 +32,7 @@ EXAMPLES = {
                 "ckpt_path=network.onnx images=scans invert=true",
                 "ckpt_path=network.safetensors images=digits.npy sheets=3"),
     "report": ("", "results_dir=outputs/sweeps", "documents=[README.md]"),
-    "benchmark": ("", "benchmark=full", "benchmark=inference", "benchmark=microcontroller"),
+    "benchmark": ("", "benchmark=full", "benchmark=inference"),
     "hardware": ("", "hardware=full bits=[4] targets=[gates]",
                  "ckpt_path=outputs/train/<run>/checkpoints/best.ckpt layer=layer2.0.conv2"),
 }  # fmt: skip

@@ -46,7 +46,11 @@ WALKS = [
     ("predict", ("model=resnet10", "ckpt_path=x", "images=x"), ("",)),
     ("report", (), ("",)),
     ("hardware", ("model=resnet10", "ckpt_path=x"), ("",)),
-    ("benchmark", (), ("seed", "data", "device", "inference", "repeats", "models", "stems", "width", "paths")),
+    (
+        "benchmark",
+        (),
+        ("seed", "data", "device", "inference", "microcontroller", "repeats", "models", "stems", "width", "paths"),
+    ),
     ("benchmark", (), ("apot", "uniform", "compile", "projection", "pipeline", "evaluation")),
 ]
 INTEGERS = "-1 0 10^9"  # OmegaConf takes every integer for true or false
@@ -90,7 +94,7 @@ TAKEN_BY = {
     "callbacks.finite_loss.every_n_steps callbacks.reestimated_batch_norm.images": "10^9",
     "callbacks.progress.refresh_seconds callbacks.progress.line_seconds callbacks.moving_average.decay": "0",
     "logger.csv.save_dir": "text",
-    "sweep.powers sweep.seeds documents": "list",
+    "sweep.powers sweep.seeds documents microcontroller": "list",
     "sheets": "0",
 }
 TAKEN = {key: set(values.split()) for keys, values in TAKEN_BY.items() for key in keys.split()}
