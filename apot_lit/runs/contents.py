@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from apot_lit.config.sections import ModelConfig
+from apot_lit.data.known import KNOWN
 from apot_lit.data.options import SEED, DataOptions
 from apot_lit.quant.spec import CalibrationSpec, QuantSpec
 from apot_lit.runs.plain import Dense, Plain
@@ -22,6 +23,7 @@ from apot_lit.runs.schema import (
     Rule,
     Schema,
     Text,
+    below,
     misfit,
     one_line,
     options_of,
@@ -125,18 +127,21 @@ _HISTOGRAM = All(
 _HARDWARE = Fields({"cpu": Text(), "threads": Integer(low=1), "device": Text()})
 
 
-def _classes(result: Any) -> int:
-    return int(result["config"]["data"].get("classes", DataOptions.classes))
+@dataclass(frozen=True)
+class _OfItsData(Schema):
+    """A result whose confusion matrix and wrong images are those of the data set that its configuration describes."""
 
-
-def _labels(result: Any) -> int:
-    """The largest label or prediction of a wrong image, -1 without one."""
-    return max((max(image[1:]) for image in result.get("misclassified") or []), default=-1)
-
-
-def _rows(result: Any) -> int | None:
-    confusion = result.get("confusion")
-    return None if confusion is None else len(confusion)
+    def _check(self, value: Any, place: str) -> None:
+        data = value["config"]["data"]
+        classes, known = data.get("classes", DataOptions.classes), KNOWN.get(data.get("source", DataOptions.source))
+        confusion, wrong = value.get("confusion"), value.get("misclassified")
+        if confusion is not None:
+            Items(Items(_COUNT, classes), classes)._check(confusion, below(place, "confusion"))
+        counted = sum(map(sum, confusion or [])) if known is None else known.sizes["test"]
+        image, label = Integer(0, counted - 1), Integer(0, classes - 1)
+        for index, found in enumerate(wrong or []):
+            for position, (number, schema) in enumerate(zip(found, (image, label, label), strict=True)):
+                schema._check(number, below(place, f"misclassified[{index}][{position}]"))
 
 
 RESULT: Schema = All(
@@ -158,8 +163,7 @@ RESULT: Schema = All(
                 }.items()
             },
         ),
-        Rule(lambda result: _labels(result) < _classes(result), "name classes below data.classes"),
-        Rule(lambda result: _rows(result) in (None, _classes(result)), "have a row of confusion for each class"),
+        _OfItsData(),
     )
 )
 """What `train.py` writes to ``result.json``; accuracies are missing where nothing was tested."""

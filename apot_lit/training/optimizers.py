@@ -70,15 +70,20 @@ def parameter_groups(
 def build_optimizer(model: nn.Module, config: Mapping[str, Any]) -> Optimizer:
     """Builds the optimizer that ``config["name"]`` names, with the remaining keys as its options.
 
+    Weights have no weight decay where none is given.
+
     Raises:
-        UserError: for an unknown name, or options the optimizer refuses.
+        UserError: for an unknown name, no learning rate, or options the optimizer refuses.
     """
     options = dict(config)
     name = options.pop("name")
     if name not in OPTIMIZERS:
         raise UserError(f"optimizer.name={name}: must be one of {', '.join(OPTIMIZERS)}")
-    group_keys = ("lr", "weight_decay", "norm_weight_decay", "alpha_lr", "alpha_weight_decay")
-    groups = parameter_groups(model, *(options.pop(key, None) for key in group_keys))
+    if "lr" not in options:
+        raise UserError("optimizer.lr: a value is needed")
+    rates = options.pop("lr"), options.pop("weight_decay", 0.0)
+    others = (options.pop(key, None) for key in ("norm_weight_decay", "alpha_lr", "alpha_weight_decay"))
+    groups = parameter_groups(model, *rates, *others)
     try:
         # Fused: one kernel for all parameters in place of several operations for each of hundreds.
         optimizer = OPTIMIZERS[name](groups, **options, fused=True)

@@ -5,7 +5,7 @@ import json
 import pytest
 import torch
 
-from apot_lit.data.embedded import load_idx_pair
+from apot_lit.data.sources import load_set
 from apot_lit.errors import UserError
 from apot_lit.quant.convert import quant_layers
 from tests.export.conftest import digits, save_checkpoint, trained
@@ -95,7 +95,7 @@ def test_a_directory_of_other_things_is_never_overwritten(export, tmp_path):
 
 
 def few(*arguments):
-    images, labels = load_idx_pair(*arguments)
+    images, labels = load_set(*arguments)
     return images[:20], labels[:20]
 
 
@@ -103,7 +103,7 @@ def few(*arguments):
 def test_a_failed_verification_leaves_the_old_export_and_no_new_one(export, tmp_path, monkeypatch, kind):
     target = tmp_path / "net"
     with monkeypatch.context() as patch:
-        patch.setattr("apot_lit.export.write.load_idx_pair", few)
+        patch.setattr("apot_lit.export.write.load_set", few)
         export("apot3", f"format={kind}", f"output={target}")
     before = {path: path.read_bytes() for path in tmp_path.rglob("net*") if path.is_file()}
     before |= {path: path.read_bytes() for path in target.rglob("*")}
@@ -120,7 +120,7 @@ def test_a_failed_verification_leaves_the_old_export_and_no_new_one(export, tmp_
 
 @pytest.mark.parametrize("stream_bit", [8, 12])
 def test_the_stream_is_as_wide_as_asked_for(export, tmp_path, monkeypatch, stream_bit):
-    monkeypatch.setattr("apot_lit.export.write.load_idx_pair", few)
+    monkeypatch.setattr("apot_lit.export.write.load_set", few)
     target = tmp_path / "net.onnx"
     export("apot3", "format=onnx", f"output={target}", f"export.stream_bit={stream_bit}")
     assert json.loads((tmp_path / "run/export.json").read_text())["stream_bit"] == stream_bit

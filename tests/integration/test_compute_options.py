@@ -58,7 +58,7 @@ def first_step(bit, **options):
     images, labels = (part[:128] for part in load_idx_pair(ROOT / "data/mnist", "train"))
     made = classifier({"bit": bit}, **options).train()
     with torch.autocast("cpu", dtype=torch.bfloat16, enabled=options.get("precision") == "bf16-mixed"):
-        logits = made._training_forward()(images)
+        logits = made._training_forward(len(images))(images)
         F.cross_entropy(logits, labels).backward()
     gradients = [parameter.grad.flatten() for parameter in made.network.parameters()]
     return logits.detach().double().flatten(), torch.cat(gradients).double()
@@ -105,7 +105,7 @@ def test_every_run_of_a_process_is_compiled(monkeypatch):
         prepare(made, {**PLAIN, "compile": True})
         # monkeypatch would undo this by deleting the option.
         with torch._dynamo.config.patch(recompile_limit=1):
-            made._training_forward()(torch.rand(4, 3))
+            made._training_forward(4)(torch.rand(4, 3))
         compiled.append(compiler.op_count - before)
     assert compiled[0] > 0
     assert compiled == [compiled[0]] * 3
