@@ -61,7 +61,8 @@ _OF = {
     "benchmark": ("benchmark", "optimizer", "scheduler", "callbacks", "logger"),
 }
 _INTERNAL = ("paths",)
-_COMPOSED = ("model", "callbacks")  # of these, a file without a list of defaults is only a part of others
+_COMPOSED = ("model", "callbacks")  # of these, a file that is composed of no others is only a part of others
+_OF_OTHERS = "library"  # what networks of other makers have, which can be trained only
 _OF_TRAINING = (
     *("compile", "num_sanity_val_steps", "max_epochs", "max_steps", "gradient_clip_val", "accumulate_grad_batches"),
     *("check_val_every_n_epoch", "limit_train_batches", "limit_val_batches", "log_every_n_steps", "detect_anomaly"),
@@ -94,7 +95,8 @@ def help_text(script: str, program: str | None = None) -> str:
     GlobalHydra.instance().clear()
     with initialize_config_dir(str(CONF), version_base="1.3"):
         loader = GlobalHydra.instance().config_loader()
-        choices = [(f"{group}=", f"{_GROUPS[group]}: {', '.join(_choices(loader, group))}") for group in _OF[script]]
+        groups = {group: ", ".join(_choices(loader, group, script == "train")) for group in _OF[script]}
+        choices = [(f"{group}=", f"{_GROUPS[group]}: {names}") for group, names in groups.items()]
         composed = OmegaConf.to_container(compose(script), resolve=False)
     assert isinstance(composed, dict)
     config = {str(key): value for key, value in composed.items()}
@@ -114,12 +116,18 @@ def help_text(script: str, program: str | None = None) -> str:
     return "\n\n".join(blocks)
 
 
-def _choices(loader: ConfigLoader, group: str) -> list[str]:
+def _choices(loader: ConfigLoader, group: str, others: bool) -> list[str]:
     """The names that a group of files offers, schemas of sections and parts of other files left out."""
     names = [name for name in loader.get_group_options(group) if not name.endswith("_schema")]
     if group in _COMPOSED:
-        names = [name for name in names if "defaults" in OmegaConf.load(CONF / group / f"{name}.yaml")]
+        names = [name for name in names if _is_whole(OmegaConf.load(CONF / group / f"{name}.yaml"), others)]
     return sorted(names, key=lambda name: [int(part) if part.isdigit() else part for part in _NUMBER.split(name)])
+
+
+def _is_whole(file: Any, others: bool) -> bool:
+    if _OF_OTHERS in file:
+        return others
+    return any(not str(part).endswith("_schema") for part in file.get("defaults", ()))
 
 
 def _sections(schema: Any, config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, list[_Option]]]:

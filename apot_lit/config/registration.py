@@ -52,7 +52,6 @@ def register() -> None:
         node = OmegaConf.structured(model)
         OmegaConf.set_struct(node, name == "resnet")  # others take options of the network itself
         store.store(group="model", name=f"{name}_schema", node=node)
-    OmegaConf.register_new_resolver("name_of_target", lambda target: target.rpartition(".")[2], replace=True)
     OmegaConf.register_new_resolver("run_dir", run_dir, use_cache=True, replace=True)
     OmegaConf.register_new_resolver("place", place, replace=True)
     # Jobs get the values of the cache, wherever they run: they do not know the values of the others.

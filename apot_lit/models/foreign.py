@@ -79,7 +79,8 @@ def observe(network: ForeignNetwork, config: Mapping[str, Any], images: Tensor |
     """
     channels, size, classes = image_options(config["data"])
     blank = torch.zeros(2, channels, size, size, dtype=torch.uint8)
-    where = f"model.name={config['model']['name']}"
+    model = config["model"]
+    where = f"model._target_={model['_target_']}" if "_target_" in model else f"model.name={model['name']}"
     layers = [layer for layer in network.net.modules() if isinstance(layer, nn.Conv1d | nn.Conv2d | nn.Linear)]
     if not layers:
         raise UserError(f"{where}: has no convolution or linear layer to quantise")
@@ -88,9 +89,7 @@ def observe(network: ForeignNetwork, config: Mapping[str, Any], images: Tensor |
         found = find_inputs(network, blank if images is None else images)
     except Exception as error:  # whatever code of others raises
         reason = " ".join(str(error).split())[:160]
-        larger = (
-            "another model.enlarge" if config["model"].get("enlarge") else "model.enlarge=64, for one, enlarges them"
-        )
+        larger = "another model.enlarge" if model.get("enlarge") else "model.enlarge=64, for one, enlarges them"
         raise UserError(f"{where}: can't take images of {channels}x{size}x{size} ({reason}); {larger}") from error
     given = list(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
     wanted = [len(blank), classes]

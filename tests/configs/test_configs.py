@@ -36,6 +36,12 @@ TRAIN_GROUPS = (
     "sweep",
 )
 SCRIPTS = ("train", "evaluate", "export", "hardware", "predict", "report", "benchmark")
+NAMES = {
+    "model=resnet": ["model.name=resnet10"],
+    "model=torchvision": ["model.name=mobilenet_v3_small"],
+    "model=timm": ["model.name=mobilenetv3_small_050"],
+    "model=custom": ["model._target_=tests.models.test_foreign.Plain"],
+}
 CHOICES = [
     f"{path.parent.name}={path.stem}" for group in TRAIN_GROUPS for path in sorted((CONF / group).glob("*.yaml"))
 ]
@@ -76,7 +82,9 @@ def test_train_composes_and_builds(choice, tmp_path, monkeypatch):
     monkeypatch.setenv("WANDB_SILENT", "true")
     group, _, name = choice.partition("=")
     choice = choice.replace("callbacks=default", "") if name == "default" else choice
-    more = ["model.name=resnet10"] if choice == "model=resnet" else []
+    more = NAMES.get(choice, [])
+    if choice == "model=timm":
+        pytest.importorskip("timm", reason="timm is not installed")
     if choice == "logger=mlflow":  # not into the store of this project's own runs
         more = [f"logger.mlflow.tracking_uri=sqlite:///{tmp_path}/mlflow.db", "logger.mlflow.artifact_location=null"]
     if group == "callbacks" and name != "default":

@@ -13,11 +13,11 @@ from omegaconf import OmegaConf
 from apot_lit.config.help import EXAMPLES, WIDTH, help_text
 from apot_lit.config.registration import SCHEMAS, plain, register
 from apot_lit.config.schemas import SweepConfig
-from apot_lit.config.sections import OPTIMIZER_SCHEMAS, SCHEDULER_SCHEMAS
+from apot_lit.config.sections import MODEL_SCHEMAS, OPTIMIZER_SCHEMAS, SCHEDULER_SCHEMAS
 from tests.conftest import ROOT
 
 # Sections that the schemas leave open: what is chosen for them has its own options.
-OPEN = {"optimizer", "scheduler", "callbacks", "logger"}
+OPEN = {"model", "optimizer", "scheduler", "callbacks", "logger"}
 # Options of the section trainer without an effect on an evaluation.
 OF_TRAINING = [
     f"trainer.{name}"
@@ -38,7 +38,7 @@ def registered(monkeypatch):
 
 def every_schema():
     """All dataclasses that the scripts' schemas are made of."""
-    found, waiting = set(), [*SCHEMAS.values(), *OPTIMIZER_SCHEMAS, *SCHEDULER_SCHEMAS]
+    found, waiting = set(), [*SCHEMAS.values(), *MODEL_SCHEMAS.values(), *OPTIMIZER_SCHEMAS, *SCHEDULER_SCHEMAS]
     while waiting:
         schema = waiting.pop()
         found.add(schema)
@@ -116,10 +116,13 @@ def test_every_choice_is_whole_and_in_the_order_of_numbers(script, groups):
         for name in names.split(", "):
             GlobalHydra.instance().clear()
             with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
-                assert plain(compose(script, [f"{group}={name}", "paths.output_dir=/tmp"]))
+                more = ["model.name=x"] if name in ("torchvision", "timm") else []
+                more += ["model._target_=x.y"] if name == "custom" else []
+                assert plain(compose(script, [f"{group}={name}", *more, "paths.output_dir=/tmp"]))
     assert choices["callbacks"] == "best, default"
     if script == "train":
-        assert choices["model"] == "resnet10, resnet14, resnet18, resnet34, resnet50, resnet101, resnet152"
+        ours = "resnet10, resnet14, resnet18, resnet34, resnet50, resnet101, resnet152"
+        assert choices["model"] == f"custom, {ours}, timm, torchvision"
 
 
 @pytest.mark.parametrize("flag", ["--help", "-h"])
