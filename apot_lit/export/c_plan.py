@@ -213,7 +213,7 @@ class _Planner:
         """One copy after the other, each but the first in place of the one before."""
         first, before = 0, ""
         for place, name in enumerate(step.inputs):
-            output = step.output if place == len(step.inputs) - 1 else f"{step.output}_{place}"
+            output = step.output if place == len(step.inputs) - 1 else f"{step.output}.part{place}"
             self._put(Copy(output, (before or name, name), first), _map_of(self.shapes[step.output]), self.stream)
             first, before = first + self.shapes[name][0], output
 

@@ -1,6 +1,6 @@
 """From a torch model to the list of steps that every export format writes down."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
