@@ -52,7 +52,7 @@ class JoinedNet(nn.Module):
     def __init__(self):
         super().__init__()
         self.stem = nn.Conv2d(3, 10, 3, 2, 1)
-        self.left = nn.Sequential(nn.Conv2d(10, 7, 1), nn.BatchNorm2d(7), nn.ReLU())
+        self.left = nn.Sequential(nn.Conv2d(10, 7, 1, bias=False), nn.BatchNorm2d(7), nn.ReLU())
         self.right = nn.Sequential(nn.AvgPool2d(3, 1, 1), nn.Conv2d(10, 6, 1), nn.ReLU())
         self.pool = nn.MaxPool2d(3, 1, 1)
         self.inner = nn.Sequential(nn.BatchNorm2d(23), nn.ReLU(), nn.Conv2d(23, 9, 3, bias=False), nn.AvgPool2d(2))
