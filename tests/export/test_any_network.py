@@ -1,5 +1,7 @@
 """Networks of other code than the project's: to integers, exported from Python, the same to the bit."""
 
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -12,8 +14,10 @@ from apot_lit.integer import Executor, to_integers
 from apot_lit.integer.network import Accumulate, Clip, Rescale, Threshold
 from apot_lit.models import PixelInput
 from apot_lit.quant import QuantSpec, quantize_model
-from apot_lit.stored import load_packed
-from tests.export.networks import made, noise
+from apot_lit.quant.channel_thresholds import ChannelWeightQuantizer
+from apot_lit.stored import load_packed, read_packed
+from apot_lit.stored.description import Description, describe, restore
+from tests.export.networks import DepthwiseNet, made, noise, seen
 from tests.integer.test_conversion import compare_layer_by_layer
 
 BIG = [pytest.param(name, marks=pytest.mark.slow) for name in ("resnet18", "vgg11", "mobilenet_v2", "densenet121")]
@@ -50,6 +54,54 @@ def test_c_is_the_same_to_the_bit(tmp_path, name, stream_bit, options):
     network, images = made(name, **options)
     found = export_network(network, images, tmp_path / "net", "c", stream_bit=stream_bit)
     assert found.verification.codes > len(images) * 50
+
+
+def of_channels(**options):
+    """A network whose weights have a threshold for each channel, all different, and layers with bits of their own."""
+    torch.manual_seed(0)
+    images = noise(12, 16)
+    network = seen(DepthwiseNet(), images, weight_per_channel=True, **options)
+    for module in network.modules():
+        if isinstance(module, ChannelWeightQuantizer):
+            module.raw_alpha.data *= torch.linspace(0.7, 1.3, len(module.raw_alpha))
+    return network, images
+
+
+@pytest.mark.parametrize("form", ["onnx", "packed", "c"])
+def test_thresholds_of_channels_and_bits_of_layers(tmp_path, form):
+    own = {"1.deep.0": {"bit": 8, "power": 0}, "1.grouped.0": {"bit": 2}, "1.last": {"act_bit": 3}}
+    network, images = of_channels(overrides=own)
+    found = export_network(network, images, tmp_path / "net", form)
+    compare_layer_by_layer(network, found.integers, images)
+    convolutions = [step for step in found.integers.steps if isinstance(step, Accumulate)]
+    bits = {step.layer: step.levels.bits + 1 for step in convolutions if step.levels}
+    assert bits == {"1.expand.0": 4, "1.deep.0": 8, "1.project.0": 4, "1.grouped.0": 2}
+    assert {step.layer for step in found.integers.steps if isinstance(step, Threshold)} == {*bits, "1.last"}
+    if form == "packed":
+        again = read_packed(tmp_path / "net", network).network
+        assert torch.equal(again(images), network(images))
+
+
+def test_a_last_layer_has_one_scale():
+    network, images = of_channels(overrides={"1.last": {"weight_bit": 4}})
+    with pytest.raises(UserError, match=r"^layer 1\.last: the last layer must have one scale"):
+        to_integers(network, images)
+
+
+@pytest.mark.parametrize("fold", [True, False])
+@pytest.mark.parametrize("name", ["depthwise", "joined"])
+def test_descriptions_come_back(name, fold):
+    network, images = made(name)
+    integers = to_integers(network, images, fold=fold)
+    plain, arrays, weights = describe(integers)
+    again = restore(Description(json.loads(json.dumps(plain)), arrays, weights))
+    for step, expected in zip(again.steps, integers.steps, strict=True):
+        assert type(step) is type(expected)
+        assert all(np.array_equal(getattr(step, key), value) for key, value in vars(expected).items())
+    signed = next(step for step in plain["steps"] if step["kind"] == "signed_accumulate")
+    signed["kind"] = "accumulate"
+    with pytest.raises(UserError, match="must know whether codes have a sign"):
+        restore(Description(plain, arrays, weights))
 
 
 def test_signs_bounds_and_depthwise_layers_are_there():
