@@ -84,7 +84,7 @@ _MADE = {
     "resnet18": (lambda: torchvision.models.resnet18(num_classes=10), 32),
     "vgg11": (_vgg11, 32),
     "mobilenet_v2": (lambda: torchvision.models.mobilenet_v2(num_classes=10, width_mult=0.25), 32),
-    "densenet121": (lambda: torchvision.models.densenet121(num_classes=10, growth_rate=8, num_init_features=16), 64),
+    "densenet121": (lambda: torchvision.models.DenseNet(8, (6, 12, 24, 16), 16, num_classes=10), 64),
 }
 
 

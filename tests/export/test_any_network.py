@@ -20,7 +20,7 @@ from apot_lit.stored.description import Description, describe, restore
 from tests.export.networks import DepthwiseNet, made, noise, seen
 from tests.integer.test_conversion import compare_layer_by_layer
 
-BIG = [pytest.param(name, marks=pytest.mark.slow) for name in ("resnet18", "vgg11", "mobilenet_v2", "densenet121")]
+BIG = ["resnet18", "vgg11", "mobilenet_v2", "densenet121"]
 
 
 @pytest.mark.parametrize("name", ["depthwise", "joined", *BIG])
