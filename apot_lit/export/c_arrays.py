@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from apot_lit.export.c_plan import QUAD
+from apot_lit.export.c_operations import QUAD
 from apot_lit.quant.terms import Terms
 
 BLOCK = 16

@@ -9,10 +9,11 @@ import numpy as np
 from apot_lit.errors import UserError
 from apot_lit.export.c_arrays import Constants, lanes_of, pack_blocks, pack_weights, per_lane
 from apot_lit.export.c_offset import offsets_of
+from apot_lit.export.c_operations import QUAD, Frame, Map, Operation, values_of
 from apot_lit.export.c_plain import plain_parameters
-from apot_lit.export.c_plan import QUAD, Frame, Map, Operation, Widen, plan, ranges, values_of
+from apot_lit.export.c_plan import plan, ranges
 from apot_lit.export.workspace import Need, plan_workspace
-from apot_lit.graph.steps import INPUT, Add, MaxPool, Relu, Step
+from apot_lit.graph.steps import INPUT, Add, Relu, Step
 from apot_lit.integer.fixed_point import check_logits
 from apot_lit.integer.network import (
     Accumulate,
@@ -20,7 +21,6 @@ from apot_lit.integer.network import (
     Head,
     IntegerNetwork,
     Rescale,
-    SumPositions,
     Threshold,
 )
 from apot_lit.integer.widths import head_reach
@@ -208,13 +208,6 @@ class DataWriter:
         return "APOT_RELU", "apot_flat", {"length": operation.map.size, "lowest": 0}
 
     @_parameters.register
-    def _(self, step: MaxPool, operation: Operation, source: Operation) -> Any:
-        sizes = {"height": step.kernel[0], "width": step.kernel[1]}
-        maps = {"in": _map(source.map), "out": _map(operation.map)}
-        fields = {**maps, **sizes, **_pairs("stride", step.stride), **_pairs("pad", step.padding)}
-        return "APOT_MAX_POOL", "apot_pool", fields
-
-    @_parameters.register
     def _(self, step: Threshold, operation: Operation, source: Operation) -> Any:
         below = step.thresholds.astype(np.int64) - 1
         if below.min(initial=0) < -self.network.largest - 1:
@@ -223,13 +216,6 @@ class DataWriter:
         codes = self.constants.array("uint8_t", np.array(step.codes) - step.codes[0], "codes")
         levels = f"{{{len(step.codes) - 1}, {name}, {codes}}}"
         return "APOT_THRESHOLD", "apot_threshold", {"length": operation.map.size, "levels": levels}
-
-    @_parameters.register
-    def _(self, step: SumPositions | Widen, operation: Operation, source: Operation) -> Any:
-        if isinstance(source.finish or source.step, Threshold | ChannelThreshold):
-            return "APOT_WIDEN", "apot_sum", {"positions": 1, "length": operation.map.size}
-        positions = step.positions if isinstance(step, SumPositions) else 1
-        return "APOT_SUM", "apot_sum", {"positions": positions, "length": operation.map.size}
 
     @_parameters.register
     def _(self, step: Head, operation: Operation, source: Operation) -> Any:

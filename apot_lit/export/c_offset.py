@@ -3,7 +3,7 @@
 import numpy as np
 
 from apot_lit.errors import UserError
-from apot_lit.export.c_plan import Frame, Map
+from apot_lit.export.c_operations import Frame, Map
 from apot_lit.integer.network import Accumulate, Int64
 
 _INT32 = 2**31 - 1

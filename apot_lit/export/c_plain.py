@@ -3,9 +3,9 @@
 from functools import singledispatch
 from typing import Any, NamedTuple
 
-from apot_lit.export.c_plan import Copy, Operation
-from apot_lit.graph.steps import Repeat, Step
-from apot_lit.integer.network import Clip, Rescale, SumWindows
+from apot_lit.export.c_operations import Copy, Operation, Widen
+from apot_lit.graph.steps import MaxPool, OverWindows, Repeat, Step
+from apot_lit.integer.network import ChannelThreshold, Clip, Rescale, SumPositions, SumWindows, Threshold
 
 
 class Parameters(NamedTuple):
@@ -39,12 +39,22 @@ def plain_parameters(step: Step, operation: Operation, source: Operation, lowest
 def _(step: SumWindows, operation: Operation, source: Operation, lowest: int) -> Parameters:
     finish = operation.finish
     assert isinstance(finish, Rescale)
-    windows = {
-        **{"in": source.map, "out": operation.map, "height": step.kernel[0], "width": step.kernel[1]},
-        **{"stride_y": step.stride[0], "stride_x": step.stride[1], "pad_y": step.padding[0], "pad_x": step.padding[1]},
-    }
     numbers = {key: int(getattr(finish, key)[0]) for key in ("multiplier", "shift", "bias")}
-    return Parameters("APOT_AVERAGE", "apot_average", {"windows": windows, **numbers, "lowest": lowest})
+    fields = {"windows": _windows(step, operation, source), **numbers, "lowest": lowest}
+    return Parameters("APOT_AVERAGE", "apot_average", fields)
+
+
+@plain_parameters.register
+def _(step: MaxPool, operation: Operation, source: Operation, lowest: int) -> Parameters:
+    return Parameters("APOT_MAX_POOL", "apot_pool", _windows(step, operation, source))
+
+
+@plain_parameters.register
+def _(step: SumPositions | Widen, operation: Operation, source: Operation, lowest: int) -> Parameters:
+    of_codes = isinstance(source.finish or source.step, Threshold | ChannelThreshold)
+    positions = step.positions if isinstance(step, SumPositions) else 1
+    fields = {"positions": positions, "length": operation.map.size}
+    return Parameters("APOT_WIDEN" if of_codes else "APOT_SUM", "apot_sum", fields)
 
 
 @plain_parameters.register
@@ -65,3 +75,10 @@ def _(step: Repeat, operation: Operation, source: Operation, lowest: int) -> Par
     is_filled_up = operation.map.pitch > operation.map.channels
     fields = {"in": source.map, "out": operation.map, "first": 0, "repeats": 1, "fills": int(is_filled_up)}
     return Parameters("APOT_COPY", "apot_copy", fields)
+
+
+def _windows(step: OverWindows, operation: Operation, source: Operation) -> dict[str, Any]:
+    return {
+        **{"in": source.map, "out": operation.map, "height": step.kernel[0], "width": step.kernel[1]},
+        **{"stride_y": step.stride[0], "stride_x": step.stride[1], "pad_y": step.padding[0], "pad_x": step.padding[1]},
+    }

@@ -1,12 +1,12 @@
 """From a network of integers to operations of the C runtime: what is done in one go, and how maps lie in memory."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
 from apot_lit.errors import UserError
-from apot_lit.graph.shapes import Shape, infer_shapes
+from apot_lit.export.c_operations import Copy, Frame, Map, Operation, Widen, map_of
+from apot_lit.graph.shapes import infer_shapes
 from apot_lit.graph.steps import INPUT, Add, Concatenate, Flatten, MaxPool, Relu, Repeat, Step
 from apot_lit.integer.network import (
     Accumulate,
@@ -20,97 +20,9 @@ from apot_lit.integer.network import (
     Threshold,
 )
 
-QUAD = 4
 _INT32 = 2**31 - 1
 # What reads a flattened map, which lies as it was before.
 _OF_ANY_MAP = (Accumulate, Clip, Flatten, Head, Relu, Threshold)
-
-
-@dataclass(frozen=True)
-class Map:
-    """A map in memory: position after position, the channels of each together.
-
-    Attributes:
-        pitch: values from one position to the next; what is beyond `channels` fills up.
-    """
-
-    channels: int
-    height: int
-    width: int
-    pitch: int
-
-    @property
-    def size(self) -> int:
-        """Number of values."""
-        return self.height * self.width * self.pitch
-
-
-@dataclass(frozen=True)
-class Frame(Step):
-    """Pixels as a map with an edge around it.
-
-    Attributes:
-        padding: rows above and below, columns on either side.
-        value: what stands there.
-    """
-
-    padding: tuple[int, int]
-    value: int
-
-
-@dataclass(frozen=True)
-class Widen(Step):
-    """Values of the stream, or codes, as those of sums, without adding any up."""
-
-
-@dataclass(frozen=True)
-class Copy(Step):
-    """Channels of the second input within a map that holds others too: those of the first input, unless it is the same.
-
-    Attributes:
-        first: where they begin; 0 for the first ones.
-    """
-
-    first: int
-
-
-@dataclass(frozen=True)
-class Operation:
-    """What the runtime computes in one go.
-
-    Attributes:
-        step: what is done.
-        output: name of the value.
-        inputs: names of what is read.
-        map: of the output.
-        width: bytes of one of its values.
-        finish: what is done to the sums of a convolution or of windows.
-        has_relu: whether values below 0 become 0 at the end.
-        reads_signed: whether it is the last layer, of codes with a sign.
-    """
-
-    step: Step
-    output: str
-    inputs: tuple[str, ...]
-    map: Map
-    width: int
-    finish: Rescale | ChannelThreshold | None = None
-    has_relu: bool = False
-    reads_signed: bool = False
-
-    @property
-    def is_in_place(self) -> bool:
-        """Whether the output may begin where an input does."""
-        if isinstance(self.step, MaxPool):
-            return False
-        if isinstance(self.step, Copy):
-            return self.step.first > 0
-        return isinstance(self.step, Relu | Add | Threshold | Clip) or self.is_rescaling
-
-    @property
-    def is_rescaling(self) -> bool:
-        """Whether it is a batch norm of what is on the stream already."""
-        return isinstance(self.step, Rescale)
 
 
 def plan(network: IntegerNetwork) -> list[Operation]:
@@ -159,11 +71,11 @@ class _Planner:
             pitch = self._map(step.inputs[0]).pitch
             self._put(step, Map(self.shapes[step.output][0], 1, 1, pitch), 4)
         elif isinstance(step, MaxPool):
-            self._put(step, _map_of(self.shapes[step.output]), self.stream)
+            self._put(step, map_of(self.shapes[step.output]), self.stream)
         elif isinstance(step, Repeat):
-            self._put(replace(step, inputs=step.inputs * 2), _map_of(self.shapes[step.output]), self.stream)
+            self._put(replace(step, inputs=step.inputs * 2), map_of(self.shapes[step.output]), self.stream)
         elif isinstance(step, SumWindows):
-            self._put(step, _map_of(self.shapes[step.output]), self.stream, self._mean(step))
+            self._put(step, map_of(self.shapes[step.output]), self.stream, self._mean(step))
         elif isinstance(step, Concatenate):
             self._concatenate(step)
         elif isinstance(step, Threshold):
@@ -190,7 +102,7 @@ class _Planner:
             # A linear layer, of a map that lies as it was before it was flattened.
             step = replace(step, weight=step.weight.reshape(-1, into.channels, into.height, into.width))
         width = 1 if isinstance(finish, ChannelThreshold) else self.stream
-        self._put(step, _map_of(self.shapes[step.output]), width, finish)
+        self._put(step, map_of(self.shapes[step.output]), width, finish)
 
     def _refuse_flattened(self, step: Step) -> None:
         for name in step.inputs:
@@ -213,8 +125,8 @@ class _Planner:
         """One copy after the other, each but the first in place of the one before."""
         first, before = 0, ""
         for place, name in enumerate(step.inputs):
-            output = step.output if place == len(step.inputs) - 1 else f"{step.output}_{place}"
-            self._put(Copy(output, (before or name, name), first), _map_of(self.shapes[step.output]), self.stream)
+            output = step.output if place == len(step.inputs) - 1 else f"{step.output}.part{place}"
+            self._put(Copy(output, (before or name, name), first), map_of(self.shapes[step.output]), self.stream)
             first, before = first + self.shapes[name][0], output
 
     def _head(self, step: Head) -> None:
@@ -250,11 +162,6 @@ class _Planner:
         return self.maps[self._name(name)]
 
 
-def _map_of(shape: Shape) -> Map:
-    channels, height, width = shape
-    return Map(channels, height, width, -(-channels // QUAD) * QUAD)
-
-
 def ranges(outputs: int, size: int, kernel: int, stride: int, padding: int, dilation: int) -> list[tuple[int, ...]]:
     """Along one direction, the outputs that read the same taps: first, behind the last; first tap, behind the last tap.
 
@@ -272,8 +179,3 @@ def ranges(outputs: int, size: int, kernel: int, stride: int, padding: int, dila
         else:
             found.append((output, output + 1, first, last))
     return found
-
-
-def values_of(operations: Sequence[Operation]) -> dict[str, Operation]:
-    """The operations by name of what they compute."""
-    return {operation.output: operation for operation in operations}

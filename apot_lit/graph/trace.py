@@ -8,7 +8,7 @@ import torch
 from torch import fx, nn
 
 from apot_lit.errors import UserError
-from apot_lit.graph.plain import Plain, plain_function, plain_module
+from apot_lit.graph.plain_steps import Plain, plain_function, plain_module
 from apot_lit.graph.steps import (
     INPUT,
     Affine,
@@ -43,7 +43,7 @@ def build_steps(network: nn.Module) -> list[Step]:
 
     Args:
         network: a model that begins with a `PixelInput`, quantised or not, made of convolutions, linear layers, batch
-            norms and what `apot_lit.graph.plain` knows; control flow must not depend on the input.
+            norms and what `apot_lit.graph.plain_steps` knows; control flow must not depend on the input.
 
     Raises:
         UserError: naming the first layer or operation that can't be exported, codes that don't fit into 8 bits, or a

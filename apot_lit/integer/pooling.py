@@ -36,7 +36,7 @@ def of_windows(steps: Sequence[Step], input_shape: Shape) -> list[Step]:
     for step in steps:
         step = replace(step, inputs=tuple(names.get(name, name) for name in step.inputs))
         _, *size = shapes[step.inputs[0]]
-        if isinstance(step, GlobalAveragePool) and _is_read_by_head(step, steps):
+        if isinstance(step, GlobalAveragePool) and is_read_by_head(step, steps):
             found.append(SumPositions(step.output, step.inputs, size[0] * size[1]))
         elif isinstance(step, AdaptiveAveragePool | GlobalAveragePool):
             wanted = step.size if isinstance(step, AdaptiveAveragePool) else (1, 1)
@@ -59,8 +59,9 @@ def _resolved(step: Step, size: tuple[int, int], wanted: tuple[int, int]) -> Ste
     return AveragePool(step.output, step.inputs, windows, windows, (0, 0))
 
 
-def _is_read_by_head(step: Step, steps: Sequence[Step]) -> bool:
+def is_read_by_head(step: Step, steps: Sequence[Step]) -> bool:
+    """Whether nothing but a last linear layer in floats reads what a step computes."""
     readers = [reader for reader in steps if step.output in reader.inputs]
     return all(
-        reader is steps[-1] or (isinstance(reader, Flatten) and _is_read_by_head(reader, steps)) for reader in readers
+        reader is steps[-1] or (isinstance(reader, Flatten) and is_read_by_head(reader, steps)) for reader in readers
     ) and (isinstance(steps[-1], Linear))

@@ -147,9 +147,9 @@ def _scaled(codes: Array, quantizer: MaxWeightQuantizer, largest: float) -> Arra
 
 
 def _latent(codes: Array, quantizer: WeightQuantizer, std: float) -> Array:
-    alpha = float(quantizer.alpha)
+    alpha = quantizer.alpha.double().numpy()  # one, or one for each channel
     if not quantizer.normalize:
-        return codes * (alpha / quantizer.unit)
+        return codes * (alpha.reshape(-1, *[1] * (codes.ndim - 1)) / quantizer.unit)
     weight = (
         latent_weights(codes, codebook(quantizer.bit, quantizer.levels), quantizer.unit, alpha) if std > 0 else None
     )

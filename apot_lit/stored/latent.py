@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +16,7 @@ _GOLDEN = (math.sqrt(5) - 1) / 2
 _FAR_A, _FAR_B = 2.0**40, 2.0**60  # b must reach a times any place
 
 
-def latent_weights(codes: Reals, book: Reals, unit: float, alpha: float) -> Reals | None:
+def latent_weights(codes: Reals, book: Reals, unit: float, alpha: float | Reals) -> Reals | None:
     """Finds normalised weights, of mean 0 and standard deviation 1, that a weight quantiser sends to given codes.
 
     The weights of one code spread over the cell of values that have it, in an order that has nothing to do with their
@@ -28,7 +28,7 @@ def latent_weights(codes: Reals, book: Reals, unit: float, alpha: float) -> Real
         codes: of any shape.
         book: all codes that there are, as `apot_lit.stored.weight_codes.codebook` gives them.
         unit: the largest code.
-        alpha: the clipping threshold, in standard deviations.
+        alpha: the clipping threshold, in standard deviations; or one for each index of the first dimension.
 
     Returns:
         The weights, None where none are found.
@@ -36,10 +36,13 @@ def latent_weights(codes: Reals, book: Reals, unit: float, alpha: float) -> Real
     found, of_code = np.unique(codes, return_inverse=True)
     # The multiples of the golden ratio fill a unit interval evenly from the first on.
     places = np.floor(np.arange(codes.size) * _GOLDEN % 1 * _PLACES).astype(np.int64)
-    groups = of_code.reshape(-1) * _PLACES + places
-    counts = np.bincount(groups, minlength=found.size * _PLACES).astype(np.float64)
+    alphas = np.atleast_1d(np.asarray(alpha, np.float64))
+    channels = np.repeat(np.arange(alphas.size), codes.size // alphas.size)
+    groups = (channels * found.size + of_code.reshape(-1)) * _PLACES + places
+    counts = np.bincount(groups, minlength=alphas.size * found.size * _PLACES).astype(np.float64)
     for margin in _MARGINS:
-        values = _solve(_spread(found, np.unique(book), alpha / (2 * unit), margin), counts)
+        spreads = [_spread(found, np.unique(book), each / (2 * unit), margin) for each in alphas.tolist()]
+        values = _solve(_Spread(*(np.concatenate(parts) for parts in zip(*map(astuple, spreads), strict=True))), counts)
         if values is not None:
             return values[groups].reshape(codes.shape)
     return None

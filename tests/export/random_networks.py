@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from apot_lit.graph.shapes import infer_shapes
-from apot_lit.graph.steps import INPUT, Add, Concatenate, Flatten, MaxPool, Relu, Repeat
+from apot_lit.graph.steps import INPUT, Add, Concatenate, Flatten, MaxPool, Relu, Repeat, mirrored
 from apot_lit.integer import Executor, IntegerNetwork
 from apot_lit.integer.network import (
     Accumulate,
@@ -62,14 +62,15 @@ class Builder:
         levels=None,
         pixels=(1, 0),
     ):
-        largest = next((step.codes[-1] for step in self.steps if step.output == source), 255)
+        read = next((step.codes for step in self.steps if step.output == source), (0, 255))
         name = f"layer{len(self.steps)}"
         return self.add(
             Accumulate,
             source,
             weight=self.weight((outputs, self.shape_of(source)[0] // groups, *kernel), levels),
             **{"stride": stride, "padding": padding, "dilation": dilation, "groups": groups, "levels": levels},
-            **{"layer": name, "multiplier": pixels[0], "offset": pixels[1], "largest": largest},
+            **{"layer": name, "multiplier": pixels[0], "offset": pixels[1]},
+            **{"largest": read[-1], "is_signed": read[0] < 0},
         )
 
     def spread(self, source):
@@ -102,20 +103,22 @@ class Builder:
             Rescale, sums, multiplier=np.minimum(arrays[0], 32767), bias=arrays[1], shift=arrays[2], layer=sums
         )
 
-    def codes(self, source, levels, layer):
-        reach = 2 ** (self.stream_bit - 2)
-        thresholds = np.sort(self.random.integers(0, reach, len(levels.codes) - 1)).astype(np.int32)
+    def codes(self, source, levels, layer, signed=False):
+        reach, codes = 2 ** (self.stream_bit - 2), mirrored(levels) if signed else levels.codes
+        lowest = -reach if signed else 1
+        thresholds = np.sort(self.random.integers(lowest, reach, len(codes) - 1)).astype(np.int32)
         thresholds[-1] = self.random.choice([thresholds[-1], 2 ** (self.stream_bit - 1)])
-        return self.add(Threshold, source, thresholds=thresholds, codes=levels.codes, levels=levels, layer=layer)
+        return self.add(Threshold, source, thresholds=thresholds, codes=codes, levels=levels, layer=layer)
 
-    def channel_codes(self, source, levels, layer):
+    def channel_codes(self, source, levels, layer, signed=False):
         channels, spread = self.shape_of(source)[0], self.spread(source)
+        codes = mirrored(levels) if signed else levels.codes
         return self.add(
             ChannelThreshold,
             source,
-            thresholds=np.sort(self.random.integers(-spread, spread, (channels, len(levels.codes) - 1)), 1),
+            thresholds=np.sort(self.random.integers(-spread, spread, (channels, len(codes) - 1)), 1),
             sign=self.random.choice([1, -1], channels).astype(np.int32),
-            **{"codes": levels.codes, "levels": levels, "layer": layer},
+            **{"codes": codes, "levels": levels, "layer": layer},
         )
 
     def head(self, source, classes=10):
@@ -194,10 +197,13 @@ def branched(seed):
     first = b.batch_norm(b.convolution(INPUT, int(random.integers(2, 23)), (3, 3), padding=(1, 1)))
     ends = sorted(int(n) for n in random.integers(-(2**13), 2**14, 2))
     x = b.add(Clip, first, lowest=min(0, ends[0]), highest=ends[1])
-    codes = b.codes(x, levels, "depthwise")
+    codes = b.codes(x, levels, "depthwise", signed=seed % 2 == 0)
     channels = b.shape_of(codes)[0]
     deep = b.convolution(codes, channels, (3, 3), padding=(1, 1), groups=channels, levels=levels)
-    parts = [x, b.batch_norm(deep), b.mean(x, (3, 3), (1, 1), (1, 1))]
+    folded = b.channel_codes(deep, level_set("uniform", 6), "wide", signed=seed % 4 < 2)
+    wide = b.convolution(folded, int(random.integers(1, 20)), (2, 3), stride=(1, 1), padding=(1, 1))
+    wide = b.mean(b.batch_norm(wide), (2, 1), (1, 1))
+    parts = [x, wide, b.mean(x, (3, 3), (1, 1), (1, 1))]
     x = b.add(Concatenate, *(parts[n] for n in random.permutation(3)), parts[0])
     x = b.batch_norm(x) if seed % 2 else x
     stride = int(random.integers(1, 3)), int(random.integers(1, 3))
@@ -206,10 +212,10 @@ def branched(seed):
         x = b.add(Relu, b.mean(x, b.shape_of(x)[1:], (1, 1)))
         x = b.add(Repeat, x, size=(2, 3))
     x = b.add(Flatten, x)
-    codes = b.codes(x, level_set("uniform", 2), "linear")
+    codes = b.codes(x, level_set("uniform", 2), "linear", signed=seed % 3 == 1)
     sums = b.convolution(codes, int(random.integers(3, 35)), (1, 1))
-    if seed % 3 == 0:
-        return b.head(b.channel_codes(sums, levels, "head")), b.images(11)
+    if seed % 4 > 1:
+        return b.head(b.channel_codes(sums, levels, "head", signed=seed % 4 == 3)), b.images(11)
     return b.head(b.batch_norm(sums)), b.images(11)
 
 
@@ -217,7 +223,7 @@ def lively(count):
     """Networks whose logits differ from image to image, and images for each; whatever is wrong in them would show."""
     found = []
     for seed in itertools.count():
-        network, images = branched(seed) if seed % 3 == 2 else small(seed)
+        network, images = branched(seed // 3) if seed % 3 == 2 else small(seed)
         if len(np.unique(Executor(network)(images).numpy(), axis=0)) > len(images) // 2:
             found.append((network, images))
         if len(found) == count:

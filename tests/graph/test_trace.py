@@ -16,7 +16,7 @@ from tests.export.conftest import PIXELS
     [
         (nn.Sequential(nn.Conv2d(1, 2, 3), nn.GELU(), nn.Conv2d(2, 2, 3)), "layer 2: GELU"),
         (nn.Sequential(nn.Conv2d(1, 2, 3, padding_mode="reflect", padding=1)), "layer 1: only zero padding"),
-        (nn.Sequential(nn.Conv2d(1, 2, 3), nn.AdaptiveAvgPool2d(3)), "layer 2: AdaptiveAvgPool2d"),
+        (nn.Sequential(nn.Conv2d(1, 2, 3), nn.AvgPool2d(3, ceil_mode=True)), "layer 2: average pooling with ceil_mode"),
     ],
 )
 def test_what_cannot_be_exported_is_named(network, part):

@@ -56,13 +56,15 @@ def compare_layer_by_layer(network, integers, images):
     def hook_of(layer):
         def hook(quantizer, inputs, output):
             alpha = float(quantizer.alpha)
-            expected = inputs[0].clamp(0, alpha)
-            stream = (values[sources[layer]].double() / 2**integers.fraction).clamp(0, alpha)
+            expected = inputs[0].clamp(-alpha if quantizer.signed else 0, alpha)
+            # Bounds of a clamp before a quantiser are within its thresholds.
+            stream = (values[sources[layer]].double() / 2**integers.fraction).clamp(expected.min(), expected.max())
+            stream = stream.reshape(expected.shape)
             # A few steps of the stream, and what multipliers of 16 bits leave of the largest value.
             allowed = 8 / 2**integers.fraction + float(inputs[0].abs().max()) / 2**13
             assert (stream - expected).abs().max() <= allowed, layer
             compared.append(layer)
-            return Codes(codes[layer].float(), output.scale)
+            return Codes(codes[layer].float().reshape(expected.shape), output.scale)
 
         return hook
 

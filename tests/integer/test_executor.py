@@ -146,10 +146,10 @@ def network(seed, channels, size, stream_bit, multiplier, offset):
 
 
 def test_bounds_joined_channels_windows_repetitions_and_inner_linear_layers_are_those_of_loops():
-    g = np.random.default_rng(5)
+    g = np.random.default_rng(7)
 
-    def rescale(name, source, count, size=1000):
-        arrays = g.integers(-9999, 9999, count).astype(np.int32), g.integers(-size, size, count)
+    def rescale(name, source, count, most=700):
+        arrays = g.integers(-most, most, count).astype(np.int32), g.integers(-1000, 1000, count)
         return Rescale(name, (source,), *arrays, np.full(count, 9, np.int32), name)
 
     def weights(*shape):
@@ -167,13 +167,13 @@ def test_bounds_joined_channels_windows_repetitions_and_inner_linear_layers_are_
         rescale("g", "f", 3),
         Concatenate("h", ("e", "g", "e")),
         SumWindows("i", ("h",), (7, 3), (1, 1), (0, 0)),
-        rescale("j", "i", 9),
+        rescale("j", "i", 9, 60),
         Repeat("k", ("j",), (2, 3)),
         Flatten("l", ("k",)),
         Threshold("n", ("l",), thresholds, LEVELS.codes, LEVELS, "o"),
         Accumulate("o", ("n",), weights(5, 54, 1, 1), *plain, None, "o", 1, 0, 10),
         ChannelThreshold(
-            "p", ("o",), np.sort(g.integers(-999, 999, (5, 7)), 1), np.ones(5, np.int32), LEVELS.codes, LEVELS, "m"
+            "p", ("o",), np.sort(g.integers(-9999, 9999, (5, 7)), 1), np.ones(5, np.int32), LEVELS.codes, LEVELS, "m"
         ),
         Head("m", ("p",), weights(4, 5), "m", g.integers(-1000, 1000, 4)),
     ]
@@ -189,7 +189,7 @@ def test_bounds_joined_channels_windows_repetitions_and_inner_linear_layers_are_
             values = seen[step.output].clamp(-(2**15), 2**15 - 1) if isinstance(step, Rescale) else seen[step.output]
             assert values[k].tolist() == expected[step.output].tolist(), step.output
         assert logits[k].tolist() == expected["m"].tolist()
-    assert len(np.unique(logits.numpy())) == 12
+    assert len(np.unique(seen["o"].flatten(1).numpy(), axis=0)) == 3
 
 
 @pytest.mark.parametrize(

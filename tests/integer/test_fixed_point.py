@@ -38,6 +38,27 @@ def test_thresholds_give_every_value_of_the_stream_the_code_of_training(scheme, 
     assert [step.levels.codes[bisect_right(found, value)] for value in values.tolist()] == expected
 
 
+@pytest.mark.parametrize(("scheme", "bit"), [("apot", 2), ("apot", 4), ("uniform", 7), ("pot", 3)])
+@pytest.mark.parametrize(("alpha", "fraction"), [(4.0, 11), (2.7182818, 12), (0.33, 3)])
+def test_thresholds_of_codes_with_a_sign_are_those_of_training(scheme, bit, alpha, fraction):
+    levels = level_set(scheme, bit)
+    quantizer = ActivationQuantizer(levels, alpha, signed=True)
+    factor = float(np.float32(2 * quantizer.unit / float(quantizer.alpha)))
+    step = Quantize("codes", ("norm",), factor, quantizer.unit, levels.half_grid(), levels, "layer", signed=True)
+    found = thresholds(step, fraction).tolist()
+    values = torch.arange(-(2**15), 2**15)
+    expected = quantizer(values.float() / 2**fraction).values.detach().long().tolist()
+    assert min(expected) == -max(expected) < 0
+    assert [step.codes[bisect_right(found, value)] for value in values.tolist()] == expected
+
+
+def test_a_tie_below_zero_goes_to_the_larger_magnitude():
+    """At alpha 4 uniform levels of 2 bits and a sign are midway at 2/3, 2 and 10/3; -2 has the code of -8/3."""
+    levels = level_set("uniform", 2)
+    step = Quantize("codes", ("norm",), 1.5, 3, levels.half_grid(), levels, "layer", signed=True)
+    assert thresholds(step, 0).tolist() == [-3, -1, 0, 1, 2, 4]
+
+
 def test_a_tie_goes_to_the_larger_level():
     """At alpha 4 uniform 2-bit levels lie at 0, 4/3, 8/3, 4, and 2/3, 2, 10/3 are midway; 2 is on the stream."""
     _, step = quantizing("uniform", 2, 4.0)

@@ -15,6 +15,7 @@ from apot_lit.integer.simulation import rounded_factor
 from apot_lit.models import PixelInput
 from apot_lit.quant import QuantSpec, quantize_model
 from tests.export.conftest import PIXELS, REFERENCE_PIXELS, digits, fit, trained
+from tests.export.networks import made
 
 KINDS = [
     pytest.param({"bit": 4, "power": 1}, id="apot"),
@@ -60,7 +61,7 @@ class Forced(Simulation):
     def run_node(self, n):
         value = super().run_node(n)
         if n.name in self.expected:
-            steps, near = self.expected.pop(n.name)
+            steps, near = (values.view_as(value) for values in self.expected.pop(n.name))
             off = (value.double() / self.step - steps).abs()
             assert off.max() <= 1, n.name
             assert near[off > 0].all(), n.name
@@ -70,9 +71,10 @@ class Forced(Simulation):
         return value
 
 
-def integers_of(network, images, stream_bit):
+def integers_of(network, images, stream_bit, calibration=None):
     """The network of integers; its values on the stream by name, see `Forced.expected`; its logits."""
-    integers = to_integers(network, digits("train")[0][:300], stream_bit, fold=False)
+    calibration = digits("train")[0][:300] if calibration is None else calibration
+    integers = to_integers(network, calibration, stream_bit, fold=False)
     values, expected, top = {}, {}, integers.largest
 
     def watch(step, value):
@@ -102,6 +104,21 @@ def test_every_value_in_evaluation_is_that_of_the_integers(kind, stream_bit):
     assert not simulation.expected
     assert torch.allclose(found.double(), logits, rtol=1e-4, atol=1e-4 * float(logits.abs().max()))
     assert torch.equal(found.argmax(1), logits.argmax(1))
+
+
+@pytest.mark.parametrize("stream_bit", [8, 16])
+@pytest.mark.parametrize("name", ["depthwise", "joined"])
+def test_every_value_of_networks_of_other_kinds_is_that_of_the_integers(name, stream_bit):
+    network, images = made(name, weight_bit=4)
+    integers, expected, logits = integers_of(network, images, stream_bit, images)
+    simulation = Forced(network, stream_bit, integers.fraction)
+    simulation.expected = expected
+    with torch.no_grad():
+        found = simulation(images)
+    assert not simulation.expected
+    # The bias of the last layer is a whole number of steps of the logits.
+    allowed = 1e-4 * float(logits.abs().max()) + integers.logit_scale
+    assert (found.double() - logits).abs().max() <= allowed
 
 
 def test_a_stream_of_eight_bits_predicts_what_the_integers_do():
