@@ -95,7 +95,7 @@ lock: $(UV_STAMP) ## Regenerate requirements.lock from pyproject.toml
 	$(CHECK_PYTHON)
 	"$(UV)" pip compile --quiet --universal --fork-strategy fewest --generate-hashes \
 	    --python-version 3.11 --custom-compile-command "make lock" \
-	    --extra dev --extra docs --extra export --extra hardware --extra loggers --extra web -o requirements.lock $(ARGS) pyproject.toml
+	    --extra dev --extra docs --extra export --extra hardware --extra launchers --extra loggers --extra web -o requirements.lock $(ARGS) pyproject.toml
 
 clean: ## Remove caches and build products (keeps .venv and outputs/)
 	rm -rf $(CACHES) *.egg-info

@@ -30,7 +30,8 @@ def with_launcher(arguments: Sequence[str]) -> list[str]:
         raise UserError(f"{several[-1]}: is for hydra/launcher=joblib; hydra/launcher={name} has options of its own")
     if name in _PACKAGES and not _is_installed(_PACKAGES[name]):
         asked = f"hydra/launcher={name}" if chosen else several[-1]
-        raise UserError(f"{asked}: needs hydra-{_PACKAGES[name]}-launcher; install apot-lit[launchers]")
+        extra = "ray" if name == "ray" else "launchers"
+        raise UserError(f"{asked}: needs hydra-{_PACKAGES[name]}-launcher; install apot-lit[{extra}]")
     if not several:
         return list(arguments)
     jobs = several[-1].partition("=")[2]

@@ -91,10 +91,11 @@ def test_a_launcher_that_is_not_installed_is_told_in_one_line(monkeypatch, argum
     monkeypatch.setattr("apot_lit.config.launchers.find_spec", lambda name: None)
     with pytest.raises(UserError) as caught:
         with_launcher(["-m", argument])
-    assert str(caught.value) == f"{argument}: needs hydra-{package}-launcher; install apot-lit[launchers]"
+    extra = "ray" if package == "ray" else "launchers"
+    assert str(caught.value) == f"{argument}: needs hydra-{package}-launcher; install apot-lit[{extra}]"
 
 
 def test_it_is_told_by_the_script_too(run_script, monkeypatch):
     monkeypatch.setattr("apot_lit.config.launchers.find_spec", lambda name: None)
     outcome = run_script("train.py", "-m", "hydra/launcher=ray", "seed=0,1")
-    outcome.assert_refused(["hydra/launcher=ray", "install apot-lit[launchers]"])
+    outcome.assert_refused(["hydra/launcher=ray", "install apot-lit[ray]"])
