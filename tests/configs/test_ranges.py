@@ -57,7 +57,8 @@ INTEGERS = "-1 0 10^9"  # OmegaConf takes every integer for true or false
 TEXT = "inf nan -1 0 10^9 1e300 text"
 # The values that keys take; the others, and all of keys that are not listed, are refused.
 TAKEN_BY = {
-    "data.download data.flip optimizer.nesterov quant.additive quant.weight_norm trainer.compile": INTEGERS,
+    "data.download data.flip optimizer.nesterov quant.additive trainer.compile": INTEGERS,
+    "quant.weight_norm quant.weight_per_channel": INTEGERS,
     "trainer.channels_last invert center": f"{INTEGERS} null",
     "trainer.deterministic trainer.detect_anomaly": INTEGERS,
     "simulate equivalence": INTEGERS,

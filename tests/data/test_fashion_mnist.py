@@ -92,7 +92,7 @@ def test_the_usual_directory(tmp_path, monkeypatch):
     assert usual_directory("fashion_mnist", tmp_path) == str(system)
     own.mkdir(parents=True)
     assert usual_directory("fashion_mnist", tmp_path) == str(own)
-    assert usual_directory("mnist", tmp_path) == str(tmp_path / "data/mnist")
+    assert usual_directory("mnist", tmp_path) == str(ROOT / "data/mnist")
 
 
 def test_results_of_two_data_sets_are_never_of_one_row(tmp_path):
@@ -115,7 +115,7 @@ def test_sweeps_of_two_data_sets_have_two_directories(tmp_path):
     register()
     with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
         directories = [
-            compose("train", ["experiment=best", "sweep=tables", *more], return_hydra_config=True).hydra.run.dir
+            compose("train", ["experiment=best", "sweep=tables", *more], return_hydra_config=True).hydra.sweep.dir
             for more in ([], ["data=fashion_mnist"])
         ]
     assert [Path(directory).name for directory in directories] == ["best", "best_fashion_mnist"]

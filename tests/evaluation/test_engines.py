@@ -117,7 +117,7 @@ def test_another_stream_gives_other_logits(run_script, files, tmp_path):
         ("c", ["engine=c", "split=val"], "split=val: "),
         ("net.onnx", ["engine=onnx", "export.stream_bit=8"], "export.stream_bit=8: "),
         ("net.onnx", ["engine=onnx", "model=resnet10"], "is a whole network; leave model and quant out"),
-        ("seven", ["engine=c"], "has 7 classes; digits have 10"),
+        ("seven", ["engine=c"], "has 7 classes; the images have 10"),
         ("small", ["engine=c"], "pixels: must be uint8 [N, 1 x 8 x 8], are uint8 [1, 1, 28, 28]"),
     ],
 )

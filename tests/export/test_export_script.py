@@ -132,7 +132,7 @@ def test_the_stream_is_as_wide_as_asked_for(export, tmp_path, monkeypatch, strea
 @pytest.mark.parametrize(
     ("name", "arguments", "parts"),
     [
-        ("apot3", ["format=tflite"], ["format=tflite", "onnx, packed, c, web, verify"]),
+        ("apot3", ["format=tflite"], ["format=tflite", "onnx, packed, c, microcontroller, web, verify"]),
         ("apot3", [], ["format"]),
         ("missing", ["format=onnx"], ["missing.ckpt", "no such file"]),
         ("apot7", ["format=onnx"], ["layer layer1.0.conv1", "don't fit into 8 bits"]),

@@ -10,7 +10,6 @@ import pytest
 import torch
 from torch import nn
 
-from apot_lit.errors import UserError
 from apot_lit.export.onnx_engine import OnnxEngine
 from apot_lit.export.onnx_model import build_onnx
 from apot_lit.export.verify import verify
@@ -247,12 +246,3 @@ def test_biases_groups_dilation_and_odd_strides(tmp_path):
     for fold in (True, False):
         converted = integers(network, fold=fold)
         assert verify(converted, engine_of(converted, tmp_path / "net.onnx"), digits()[0][:200]).images == 200
-
-
-def test_thresholds_below_one_are_refused():
-    network = test_executor.network(0, 1, (7, 6), 16, 1, 33)
-    at = next(i for i, step in enumerate(network.steps) if isinstance(step, Threshold))
-    steps = list(network.steps)
-    steps[at] = replace(steps[at], thresholds=np.arange(7, dtype=np.int32))
-    with pytest.raises(UserError, match=r"^layer f: "):
-        build_onnx(replace(network, steps=steps), {})

@@ -65,7 +65,7 @@ def test_runs_that_start_in_the_same_second_have_directories_of_their_own(tmp_pa
 def test_names_count_up_from_the_second(tmp_path, monkeypatch):
     from omegaconf import OmegaConf
 
-    from apot_lit.cli import OwnDirectory
+    from apot_lit.multirun import OwnDirectory
 
     names = []
     for _ in range(3):

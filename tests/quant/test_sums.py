@@ -225,7 +225,7 @@ def test_compiled_code_says_when_its_sums_are_not_exact():
 def test_which_sums_float32_holds(bit, channels, exact):
     """Fan-in is nine times the channels; codes at the limit show whether the bound is one."""
     with torch.device("meta"):
-        parts = [nn.Conv2d(1, channels, 3), nn.Conv2d(channels, 1, 3), nn.Conv2d(1, 1, 1)]
+        parts = [nn.Conv2d(1, channels, 3), nn.ReLU(), nn.Conv2d(channels, 1, 3), nn.Conv2d(1, 1, 1)]
     network = quantize_model(nn.Sequential(*parts), QuantSpec(bit=bit))
     first, middle, last = (sums_are_exact(layer) for _, layer in quant_layers(network))
     assert middle == exact

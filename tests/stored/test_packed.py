@@ -210,7 +210,7 @@ def test_networks_of_other_makers(tmp_path):
     assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
     with pytest.raises(UserError) as error:
         read_packed(path)
-    assert_one_line(error, "x.safetensors: its configuration describes no network (KeyError: 'data')")
+    assert_one_line(error, "x.safetensors: its configuration describes no network (KeyError: 'quant')")
 
 
 def test_random_numbers_are_left_as_they_are(saved):
@@ -365,7 +365,7 @@ def test_files_that_are_none(tmp_path, saved):
         ({"config": "{"}, "its config is no JSON"),
         ({"config": "[" * 100_000}, "its config is no JSON"),
         ({"config": "[]"}, "config: must be a mapping"),
-        ({"config": "{}"}, "its configuration describes no network (KeyError: 'data')"),
+        ({"config": "{}"}, "its configuration describes no network (KeyError: 'quant')"),
         ({"layers": "3"}, "layers: must be a mapping"),
         ({"layers": "{}"}, "its network of integers can't be read (conv1.weight: is missing)"),
         ({"layers": '{"conv1": {"shape": [0], "weight": null}}'}, "layers.conv1.shape[0]=0: must be an integer"),
@@ -447,13 +447,16 @@ def test_networks_to_fill_that_do_not_fit(saved, skeleton, part):
 
 
 def test_the_module_needs_neither_lightning_nor_hydra_nor_mnist():
-    """Follows the imports through the whole package, with those of the packages that each module lies in."""
+    """Follows the imports through the whole package, with those of the packages that each module lies in.
+
+    The outermost one loads its names when they are used.
+    """
     seen, left = set(), ["apot_lit.stored.packed"]
     while left:
         name = left.pop()
         file = ROOT / name.replace(".", "/")
         file = file / "__init__.py" if file.is_dir() else file.with_suffix(".py")
-        if name and name not in seen:
+        if name not in ("", "apot_lit", *seen):
             seen.add(name)
             left += [name.rpartition(".")[0], *(imports(file) if name.startswith("apot_lit") else [])]
     assert "apot_lit.quant.cpu.native" in seen
