@@ -9,6 +9,7 @@ from apot_lit.data.datamodule import build_datamodule
 from apot_lit.data.options import DataOptions
 from apot_lit.data.sources import class_names, load_set, placed
 from apot_lit.errors import UserError
+from tests.conftest import ROOT
 
 CLASSES, COUNT = 5, 40
 
@@ -216,7 +217,7 @@ def test_official_names_of_classes():
 
 def test_where_data_lies(tmp_path):
     config = {"data_dir": None, "download": False, "paths": {"root_dir": str(tmp_path)}}
-    assert placed({}, config)["data_dir"] == str(tmp_path / "data/mnist")
+    assert placed({}, config)["data_dir"] == str(ROOT / "data/mnist")
     assert placed({"source": "tensors", "data_dir": "mine"}, config)["data_dir"] == "mine"
     assert placed({"source": "tensors", "data_dir": "mine"}, {**config, "data_dir": "moved"})["data_dir"] == "moved"
     with pytest.raises(UserError, match="where the data set mine lies"):

@@ -43,6 +43,7 @@ def fresh(monkeypatch):
     for operations in (torch.backends.cuda.matmul, torch.backends.mkldnn.conv, torch.backends.mkldnn.matmul):
         operations.fp32_precision = "none"
     torch.backends.mkldnn.enabled = True
+    torch.backends.cudnn.conv.fp32_precision = before[2]  # "none" until something asks for it, "tf32" afterwards
     assert state() == before
 
 
