@@ -68,7 +68,7 @@ report: $(STAMP) ## Make outputs/report and the numbers in README.md and docs/ f
 	cp outputs/report/weight.png outputs/report/accuracy_best.png outputs/report/hardware.png docs/
 
 docs: $(STAMP) ## Make the documentation as a site in outputs/site; whatever is wrong with a link ends it
-	NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --strict --quiet $(ARGS)
+	NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --strict $(ARGS)
 
 demo: $(STAMP) ## Write the page on which digits are drawn, and open it in the browser
 	$(PY) export.py ckpt_path=pretrained/resnet18_3bit_apot.safetensors format=web output=outputs/demo.html overwrite=true $(ARGS)
