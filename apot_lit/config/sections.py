@@ -22,12 +22,13 @@ _SHARE = Number(0, 1, below=True)
 def _mutable_twin(name: str, *options: Any) -> Any:
     """The same fields of all, defaults and ranges: OmegaConf makes nodes of frozen dataclasses read-only."""
     twins: list[Any] = []
-    for one in (one for part in options for one in fields(part)):
-        if isinstance(one.default, Mapping):
-            twins.append((one.name, dict[str, Any], field(default_factory=dict, metadata=one.metadata)))
-        else:
-            default = MISSING if one.default is REQUIRED else one.default
-            twins.append((one.name, one.type, field(default=default, metadata=one.metadata)))
+    for part in options:
+        for one in fields(part):
+            if isinstance(one.default, Mapping):
+                twins.append((one.name, dict[str, Any], field(default_factory=dict, metadata=one.metadata)))
+            else:
+                default = MISSING if one.default is REQUIRED else one.default
+                twins.append((one.name, one.type, field(default=default, metadata=one.metadata)))
     twin = make_dataclass(name, twins)
     twin.__module__ = __name__  # where other processes find it, to which launchers send configurations
     return twin

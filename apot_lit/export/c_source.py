@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
+from typing import Any, Protocol
 
 from apot_lit.errors import UserError
 from apot_lit.export.c_data import DataWriter
@@ -65,27 +66,56 @@ def build_c(network: IntegerNetwork, title: str) -> dict[str, str]:
     Raises:
         UserError: for a network that the runtime can't compute.
     """
-    writer = DataWriter(network)
-    channels, height, width = network.input_shape
-    title = " ".join(title.replace("*/", "* /").split())
+    writer, title = DataWriter(network), in_comment(title)
     header = _HEADER.format(
         title=title,
-        channels=channels,
-        height=height,
-        width=width,
-        pixels=channels * height * width,
-        classes=writer.classes,
-        logit_bits=writer.logit_bits,
-        proved=writer.proved_bits,
-        stream_bits=network.stream_bit,
-        fraction=network.fraction,
-        arena=writer.arena,
         images=max(1, min(_MOST_IMAGES, _CACHE_BYTES // writer.arena)),
-        logit_scale=network.logit_scale,
         constants=writer.constants.bytes,
+        **sizes(network, writer),
     )
     content = {"network.h": header, "network.c": f"/* {title} */\n" + writer.source()}
-    content |= {name: (files("apot_lit.export") / "c" / name).read_text() for name in RUNTIME_FILES}
+    return with_sums(content | c_files({name: name for name in RUNTIME_FILES}))
+
+
+class Writer(Protocol):
+    """What has written the constants of a network."""
+
+    classes: int
+    logit_bits: int
+    proved_bits: int
+    arena: int
+
+
+def in_comment(title: str) -> str:
+    """A title as one line that can't end the comment it stands in."""
+    return " ".join(title.replace("*/", "* /").split())
+
+
+def sizes(network: IntegerNetwork, writer: Writer) -> dict[str, Any]:
+    """What the header of every kind of C source says of a network, by the names of its placeholders."""
+    channels, height, width = network.input_shape
+    return {
+        "channels": channels,
+        "height": height,
+        "width": width,
+        "pixels": channels * height * width,
+        "classes": writer.classes,
+        "logit_bits": writer.logit_bits,
+        "proved": writer.proved_bits,
+        "stream_bits": network.stream_bit,
+        "fraction": network.fraction,
+        "arena": writer.arena,
+        "logit_scale": network.logit_scale,
+    }
+
+
+def c_files(names: Mapping[str, str]) -> dict[str, str]:
+    """Content of files that come with the package, by their names in an export."""
+    return {name: (files("apot_lit.export") / "c" / file).read_text() for name, file in names.items()}
+
+
+def with_sums(content: Mapping[str, str]) -> dict[str, str]:
+    """The files of an export with their checksums as the last one."""
     return {**content, SUMS: checksums({name: text.encode() for name, text in content.items()})}
 
 
@@ -118,7 +148,11 @@ def check_sums(directory: Path, names: Sequence[str] = C_FILES, kind: str = "c")
 
 def write_c(network: IntegerNetwork, title: str, directory: Path) -> None:
     """Writes the files of `build_c` to a new directory."""
-    content = build_c(network, title)
+    write_files(build_c(network, title), directory)
+
+
+def write_files(content: Mapping[str, str], directory: Path) -> None:
+    """Writes files to a new directory."""
     directory.mkdir()
     for name, text in content.items():
         (directory / name).write_text(text)

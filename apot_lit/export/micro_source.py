@@ -1,9 +1,8 @@
 """A network of integers as C source for microcontrollers: its data, the runtime, and a program for bare metal."""
 
-from importlib.resources import files
 from pathlib import Path
 
-from apot_lit.export.c_source import SUMS, checksums
+from apot_lit.export.c_source import SUMS, c_files, in_comment, sizes, with_sums, write_files
 from apot_lit.export.micro_data import MicroWriter
 from apot_lit.integer.network import IntegerNetwork
 from apot_lit.integer.trimming import trim_taps
@@ -16,8 +15,9 @@ _PROGRAM = {
     "cortex_m.h": "cortex_m.h",
     "cortex_m.c": "cortex_m.c",
     "cortex_m.ld": "cortex_m.ld",
+    "Makefile": "cortex_m.mk",
 }
-MICRO_FILES = ("network.h", "network.c", *MICRO_RUNTIME_FILES, *_PROGRAM, "Makefile", SUMS)
+MICRO_FILES = ("network.h", "network.c", *MICRO_RUNTIME_FILES, *_PROGRAM, SUMS)
 
 _HEADER = """/* {title} */
 #ifndef APOT_MICRO_NETWORK_H
@@ -60,36 +60,13 @@ def build_micro(network: IntegerNetwork, title: str) -> dict[str, str]:
     Raises:
         UserError: for a network that the runtime can't compute.
     """
-    writer = MicroWriter(trim_taps(network))
-    channels, height, width = network.input_shape
-    title = " ".join(title.replace("*/", "* /").split())
+    writer, title = MicroWriter(trim_taps(network)), in_comment(title)
     used = {kind.lower(): " ".join(f"use({bit})" for bit in sorted(bits)) for kind, bits in writer.kernels.items()}
-    header = _HEADER.format(
-        title=title,
-        channels=channels,
-        height=height,
-        width=width,
-        pixels=channels * height * width,
-        classes=writer.classes,
-        logit_bits=writer.logit_bits,
-        proved=writer.proved_bits,
-        stream_bits=network.stream_bit,
-        fraction=network.fraction,
-        arena=writer.arena,
-        logit_scale=network.logit_scale,
-        **used,
-    )
-    source = files("apot_lit.export") / "c"
+    header = _HEADER.format(title=title, **sizes(network, writer), **used)
     content = {"network.h": header, "network.c": f"/* {title} */\n" + writer.source()}
-    content |= {name: (source / name).read_text() for name in MICRO_RUNTIME_FILES}
-    content |= {name: (source / file).read_text() for name, file in _PROGRAM.items()}
-    content["Makefile"] = (source / "cortex_m.mk").read_text()
-    return {**content, SUMS: checksums({name: text.encode() for name, text in content.items()})}
+    return with_sums(content | c_files({name: name for name in MICRO_RUNTIME_FILES} | _PROGRAM))
 
 
 def write_micro(network: IntegerNetwork, title: str, directory: Path) -> None:
     """Writes the files of `build_micro` to a new directory."""
-    content = build_micro(network, title)
-    directory.mkdir()
-    for name, text in content.items():
-        (directory / name).write_text(text)
+    write_files(build_micro(network, title), directory)
