@@ -106,5 +106,6 @@ def test_float_weights_are_a_start(run_script, tmp_path):
     ids=lambda value: " ".join(value)[:50],
 )
 def test_mistakes_end_in_one_line(run_script, tmp_path, arguments, parts):
-    small = SMALL[:-1] if "sweep=quick" in arguments else SMALL
-    run_script("train.py", *small, *arguments, f"hydra.run.dir={tmp_path}/run").assert_refused(parts)
+    sweep = "sweep=quick" in arguments
+    small, place = (SMALL[:-1], "hydra.sweep.dir") if sweep else (SMALL, "hydra.run.dir")
+    run_script("train.py", *small, *arguments, f"{place}={tmp_path}/run").assert_refused(parts)
