@@ -68,14 +68,20 @@ def fresh_network(config: Mapping[str, Any]) -> nn.Module:
 def _read_prices(directory: Path) -> Prices:
     try:
         prices = read_prices(directory)
-    except (NotUsable, LookupError, TypeError) as error:
+    except (NotUsable, LookupError, TypeError, AttributeError) as error:
         raise UserError(f"search.prices={directory}: {FILES} must be files that hardware.py wrote ({error})") from error
-    if prices is None or not prices.bits(GATES):
+    if prices is None or not _priced_bits(prices):
         raise UserError(
             f"search.prices={directory}: has no prices of dot products in gates ({FILES}, by hardware.py "
             f"units=[mac,dot]), which search.cost=gates needs{only_in_clone(directory)}"
         )
     return prices
+
+
+def _priced_bits(prices: Prices) -> list[int]:
+    """Bit widths with a price of dot products of both kinds of levels."""
+    schemes = ("apot", "uniform")
+    return [bit for bit in prices.bits(GATES) if all(prices.per_operation(GATES, one, bit) for one in schemes)]
 
 
 def _transistors(prices: Prices, layer: LayerCost, module: Any) -> float:
@@ -85,7 +91,7 @@ def _transistors(prices: Prices, layer: LayerCost, module: Any) -> float:
     schemes = [getattr(getattr(one, "levels", None), "scheme", "uniform") for one in (weight, act)]
     priced = prices.per_operation(GATES, schemes[1], act.bit) if isinstance(weight, WeightQuantizer) else None
     if priced is None or schemes[0] != schemes[1] or layer.weight_bit != layer.act_bit:
-        known = ", ".join(map(str, prices.bits(GATES)))
+        known = ", ".join(map(str, _priced_bits(prices)))
         raise UserError(
             f"search.cost=gates: {layer.name} has {schemes[0]} weights of {layer.weight_bit} bits and {schemes[1]} "
             f"inputs of {layer.act_bit}; there are prices for apot or uniform levels of {known} bits, of both alike"
