@@ -73,14 +73,18 @@ class Plan:
         uniform = self.space.uniform()
         for params in uniform:
             self.cost(self.config(params, self.directory))
+        for name in self.space.options:
+            if isinstance(_found(self._base, name), dict):
+                raise UserError(f"search.space.{name}: is a section; search options of it")
         for name, value in extremes(self.space.options):
             try:
-                config = self.config({**(uniform[0] if uniform else {}), name: value}, self.directory)
-                found: Any = config
-                for part in name.split("."):
-                    found = found[part]
-                if isinstance(found, dict):
-                    raise UserError(f"{name}: is a section; search options of it")
-                self.cost(config)
+                self.cost(self.config({**(uniform[0] if uniform else {}), name: value}, self.directory))
             except UserError as error:
                 raise UserError(f"search.space: {error}") from error
+
+
+def _found(config: Any, name: str) -> Any:
+    """The value of an option, None where there is none."""
+    for part in name.split("."):
+        config = config.get(part) if isinstance(config, dict) else None
+    return config
