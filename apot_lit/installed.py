@@ -26,10 +26,16 @@ def place(name: str) -> str:
     return str(_PACKAGE / within if CLONE is None else CLONE / in_clone)
 
 
-def called() -> list[str]:
-    """The words that call the running program again: ``python train.py``, or ``apot-train``."""
-    program = sys.argv[0]
-    return ["python", program] if program.endswith(".py") else [Path(program).name]
+def called(script: str | None = None) -> list[str]:
+    """The words that call the running program again: ``python train.py``, or ``apot-train``.
+
+    Args:
+        script: another one to call in the same way, such as ``train``.
+    """
+    program = Path(sys.argv[0])
+    if program.suffix == ".py":
+        return ["python", sys.argv[0] if script is None else str(program.with_name(f"{script}.py"))]
+    return [program.name if script is None else f"apot-{script}"]
 
 
 def only_in_clone(path: Path) -> str:

@@ -116,7 +116,7 @@ def how_to_go_on(last_checkpoint: Path | None, complete: bool = False) -> str:
     if last_checkpoint is None:
         return "interrupted before the first checkpoint was written; nothing to resume from"
     what = "the training is complete; to evaluate it" if complete else "to go on from here"
-    command = [*called(), override("ckpt_path", last_checkpoint)]
+    command = [*called("train"), override("ckpt_path", last_checkpoint)]
     return f"interrupted; {what}: {shlex.join(command)}"
 
 
