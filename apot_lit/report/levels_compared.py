@@ -49,7 +49,7 @@ FAMILIES = (Family("wide", (16,), (5, 4, 3, 2), 20), Family("narrow", (8, 4), (4
 
 def levels_compared(collection: Collection) -> str:
     """The means of every row, and the comparisons with their corrected p-values, for each family."""
-    groups = {width: _group(collection, width) for family in FAMILIES for width in family.widths}
+    groups = _groups(collection)
     parts = []
     for family in FAMILIES:
         means = Table("means", ["Width", "Bits", *SCHEME_NAMES.values()], list(_means(family, groups)))
@@ -57,6 +57,16 @@ def levels_compared(collection: Collection) -> str:
     runs = [run for group in groups.values() if group is not None for row in group.runs.values() for run in row]
     cpus = sorted({run.machine for run in runs if run.machine is not None})
     return "\n\n".join([*parts, f"Trained on {'; '.join(cpus)}."])
+
+
+def compared_pairs(collection: Collection) -> dict[str, dict[Key, Pairs]]:
+    """By name of the family, the runs of every comparison that share their seed; an empty entry where there is none."""
+    groups = _groups(collection)
+    return {family.name: _pairs(family, groups) for family in FAMILIES}
+
+
+def _groups(collection: Collection) -> dict[int, Group | None]:
+    return {width: _group(collection, width) for family in FAMILIES for width in family.widths}
 
 
 def _group(collection: Collection, width: int) -> Group | None:
@@ -89,10 +99,7 @@ def _mean(accuracies: list[float], wanted: int) -> str:
 
 
 def _comparisons(family: Family, groups: dict[int, Group | None]) -> Iterator[str]:
-    pairs: dict[Key, Pairs] = {}
-    for width, bit, other in family.comparisons():
-        group = groups[width]
-        pairs[width, bit, other] = apot_and(other, group, [MODEL], bit) if group is not None else {}
+    pairs = _pairs(family, groups)
     found = {key: difference(both) for key, both in pairs.items()}
     p_values = {key: one.p_value for key, one in found.items() if one is not None and one.p_value is not None}
     corrected = holm(p_values, len(pairs))
@@ -114,6 +121,14 @@ def _comparisons(family: Family, groups: dict[int, Group | None]) -> Iterator[st
     if rows:
         yield Table("comparisons", headers, rows).markdown()
     yield _verdict(family, found, corrected)
+
+
+def _pairs(family: Family, groups: dict[int, Group | None]) -> dict[Key, Pairs]:
+    pairs: dict[Key, Pairs] = {}
+    for width, bit, other in family.comparisons():
+        group = groups[width]
+        pairs[width, bit, other] = apot_and(other, group, [MODEL], bit) if group is not None else {}
+    return pairs
 
 
 def _line(key: Key, pairs: Pairs, one: Comparison, corrected: float | None, wanted: int) -> list[str]:
