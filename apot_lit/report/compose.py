@@ -21,6 +21,7 @@ from apot_lit.report.data_sets import data_section, names_of_data, of_data, titl
 from apot_lit.report.documents import filled
 from apot_lit.report.hardware_front import front_picture
 from apot_lit.report.hardware_tables import hardware_sections
+from apot_lit.report.integer_seeds import INTEGER_SEEDS, integer_seeds_table
 from apot_lit.report.integer_tables import integer_tables
 from apot_lit.report.levels_compared import levels_compared
 from apot_lit.report.page import build_page
@@ -138,6 +139,7 @@ def document_sections(collection: Collection, published: Published, results_dir:
             sections |= hardware_sections(prices, answering(collection))
     for name, needed, text in (
         ("aims", ["aims.csv"], lambda: aims_table(collection, results_dir / "aims.csv")),
+        ("integer_seeds", [INTEGER_SEEDS], lambda: integer_seeds_table(results_dir / INTEGER_SEEDS)),
         ("start", ["start.csv"], lambda: start_table(results_dir / "start.csv")),
         ("trials", ["trials.csv"], lambda: trials_table(results_dir / "trials.csv")),
         ("first_run", [FIRST_RUN], lambda: first_run_sentence(results_dir / FIRST_RUN)),
