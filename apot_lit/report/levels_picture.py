@@ -6,7 +6,7 @@ from matplotlib.figure import Figure
 
 from apot_lit.report.collect import Collection
 from apot_lit.report.dots import side_by_side
-from apot_lit.report.levels_compared import compared_pairs
+from apot_lit.report.levels_compared import compared_families
 from apot_lit.report.pairs import Pairs, difference
 from apot_lit.runs.protocol import SCHEME_NAMES
 
@@ -26,11 +26,8 @@ def levels_picture(collection: Collection) -> Figure | None:
     Returns:
         The picture, None without a pair.
     """
-    every = {
-        name: {key: pairs for key, pairs in compared.items() if pairs}
-        for name, compared in compared_pairs(collection).items()
-    }
-    families = [found for found in every.values() if found]
+    every = [{key: pairs for key, pairs in one.pairs.items() if pairs} for one in compared_families(collection)]
+    families = [found for found in every if found]
     if not families:
         return None
     others = list(dict.fromkeys(other for found in families for *_, other in found))
