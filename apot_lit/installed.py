@@ -26,15 +26,20 @@ def place(name: str) -> str:
     return str(_PACKAGE / within if CLONE is None else CLONE / in_clone)
 
 
+def called() -> list[str]:
+    """The words that call the running program again: ``python train.py``, or ``apot-train``."""
+    program = sys.argv[0]
+    return ["python", program] if program.endswith(".py") else [Path(program).name]
+
+
 def train_command() -> list[str]:
     """The words that call the training program: as it was called, or ``apot-train``, or ``python train.py``.
 
     A job that a launcher started in a process of its own runs in the launcher's program, which is none to call.
     """
-    program = Path(sys.argv[0])
-    if program.name == "train.py":
-        return ["python", str(program)]
-    return ["apot-train"] if CLONE is None or program.name == "apot-train" else ["python", "train.py"]
+    if Path(sys.argv[0]).name in ("train.py", "apot-train"):
+        return called()
+    return ["apot-train"] if CLONE is None else ["python", "train.py"]
 
 
 def only_in_clone(path: Path) -> str:

@@ -24,7 +24,7 @@ _CHOICES = {
     "quant": ("quant.power", "quant.additive"),
     "data": ("data.name", "data.source"),
 }
-_ANYWHERE = ("paths", "sweep", "ckpt_path")  # of this call, not of the run
+_ANYWHERE = ("paths", "sweep", "ckpt_path", "test")  # of this call, not of the run
 
 
 def resumed(config: Mapping[str, Any], defaults: Mapping[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
