@@ -68,7 +68,7 @@ benchmark: $(STAMP) ## Measure what quantised training costs, in about a minute;
 
 report: $(STAMP) ## Make outputs/report and the numbers in README.md and docs/ from results/
 	$(PY) report.py "documents=[$(DOCUMENTS)]" $(ARGS)
-	cp outputs/report/weight.png outputs/report/accuracy_best.png outputs/report/hardware.png docs/
+	cp $(addprefix outputs/report/,weight.png accuracy_best.png comparison.png hardware.png) docs/
 
 docs: $(STAMP) ## Make the documentation as a site in outputs/site; whatever is wrong with a link ends it
 	NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --strict $(ARGS)

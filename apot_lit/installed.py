@@ -26,16 +26,20 @@ def place(name: str) -> str:
     return str(_PACKAGE / within if CLONE is None else CLONE / in_clone)
 
 
-def called(script: str | None = None) -> list[str]:
-    """The words that call the running program again: ``python train.py``, or ``apot-train``.
+def called() -> list[str]:
+    """The words that call the running program again: ``python train.py``, or ``apot-train``."""
+    program = sys.argv[0]
+    return ["python", program] if program.endswith(".py") else [Path(program).name]
 
-    Args:
-        script: another one to call in the same way, such as ``train``.
+
+def train_command() -> list[str]:
+    """The words that call the training program: as it was called, or ``apot-train``, or ``python train.py``.
+
+    A job that a launcher started in a process of its own runs in the launcher's program, which is none to call.
     """
-    program = Path(sys.argv[0])
-    if program.suffix == ".py":
-        return ["python", sys.argv[0] if script is None else str(program.with_name(f"{script}.py"))]
-    return [program.name if script is None else f"apot-{script}"]
+    if Path(sys.argv[0]).name in ("train.py", "apot-train"):
+        return called()
+    return ["apot-train"] if CLONE is None else ["python", "train.py"]
 
 
 def only_in_clone(path: Path) -> str:

@@ -19,8 +19,10 @@ from apot_lit.report.answer import answering, best_summary
 from apot_lit.report.collect import Collection, collect
 from apot_lit.report.data_sets import data_section, names_of_data, of_data, title_of
 from apot_lit.report.documents import filled
+from apot_lit.report.findings import findings_list
 from apot_lit.report.hardware_front import front_picture
 from apot_lit.report.hardware_tables import hardware_sections
+from apot_lit.report.integer_seeds import INTEGER_SEEDS, integer_seeds_table
 from apot_lit.report.integer_tables import integer_tables
 from apot_lit.report.levels_compared import levels_compared
 from apot_lit.report.mixed_table import MIXED, MIXED_FRONT, mixed_section, without_mixed
@@ -35,6 +37,7 @@ from apot_lit.report.sentences import (
     WHOLE_SET,
     aims_table,
     first_run_sentence,
+    read_aims,
     released_sentences,
     start_table,
     trials_table,
@@ -124,6 +127,11 @@ def document_sections(collection: Collection, published: Published, results_dir:
     measured = {**benchmark_tables(results_dir), **integer_sections(results_dir)}
     sections = {"results": markdown(collection, published), **measured, "comparison": levels_compared(collection)}
     sections[_OTHER] = data_section(whole, _OTHER)
+    aims_file = results_dir / "aims.csv"
+    with _one_line(f"{aims_file}: damaged"):
+        aims = read_aims(collection, aims_file) if aims_file.is_file() else []
+    if aims:
+        sections["aims"] = aims_table(aims)
     parts = parts_table(collection)
     if parts is not None:
         sections["parts"] = parts
@@ -139,11 +147,13 @@ def document_sections(collection: Collection, published: Published, results_dir:
         if front.is_file():
             sections["mixed"] = mixed_section(read_json(front), everything)
     prices = hardware_prices(results_dir)
+    with _one_line(_UNPRICED.format(results_dir)):
+        sections["known"] = findings_list(collection, of_data(whole, _OTHER), aims, prices)
     if prices is not None:
         with _one_line(_UNPRICED.format(results_dir)):
             sections |= hardware_sections(prices, answering(collection))
     for name, needed, text in (
-        ("aims", ["aims.csv"], lambda: aims_table(collection, results_dir / "aims.csv")),
+        ("integer_seeds", [INTEGER_SEEDS], lambda: integer_seeds_table(results_dir / INTEGER_SEEDS)),
         ("start", ["start.csv"], lambda: start_table(results_dir / "start.csv")),
         ("trials", ["trials.csv"], lambda: trials_table(results_dir / "trials.csv")),
         ("first_run", [FIRST_RUN], lambda: first_run_sentence(results_dir / FIRST_RUN)),

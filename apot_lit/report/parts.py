@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from apot_lit.report.collect import Collection, Group, Run
 from apot_lit.report.pairs import Pairs, described, difference
@@ -47,29 +48,75 @@ PARTS = (
 )
 
 
+class Change(NamedTuple):
+    """The runs of a part at a bit width, as far as there are any.
+
+    Attributes:
+        part: what is changed.
+        bit: bits of weights and activations.
+        runs: with the change.
+        pairs: those of a seed with which nothing was changed too, beside the run of that seed.
+    """
+
+    part: Part
+    bit: int
+    runs: list[Run]
+    pairs: Pairs
+
+    def described(self) -> str:
+        """The change in points of test accuracy, with its interval and verdict."""
+        return described(difference(self.pairs), self.pairs.values(), "seed")
+
+
+def part_changes(collection: Collection) -> list[Change]:
+    """Every part at every bit width, also those that were not run yet."""
+    main = _main(collection)
+    if main is None:
+        return []
+    changes = []
+    for bit in BITS:
+        usual = _usual(main, bit)
+        for part in PARTS:
+            wanted = part.protocol(dict(main.protocol), bit)
+            group = next((one for one in collection.groups if one is not main and dict(one.protocol) == wanted), None)
+            runs = [] if group is None else group.runs.get(Row(MODEL, bit, "apot"), [])
+            pairs = {(MODEL, run.seed): (run, usual[run.seed]) for run in runs if run.seed in usual}
+            changes.append(Change(part, bit, runs, pairs))
+    return changes
+
+
 def parts_table(collection: Collection) -> str | None:
     """One row for each part and bit width that has runs, None without any."""
-    main = next((group for group in collection.groups if group.recipe == RECIPE and group.main), None)
-    rows = [] if main is None else list(_rows(collection, main))
+    main = _main(collection)
+    rows = [] if main is None else list(_rows(main, part_changes(collection)))
     if not rows:
         return None
     headers = ["What is changed", "Bits", "Accuracy", "Seeds", "Change, points"]
     return Table("parts", headers, rows).markdown()
 
 
-def _rows(collection: Collection, main: Group) -> Iterator[list[str]]:
+def _main(collection: Collection) -> Group | None:
+    return next((group for group in collection.groups if group.recipe == RECIPE and group.main), None)
+
+
+def _usual(main: Group, bit: int) -> dict[int, Run]:
+    return {run.seed: run for run in main.runs.get(Row(MODEL, bit, "apot"), [])}
+
+
+def _rows(main: Group, changes: list[Change]) -> Iterator[list[str]]:
     for bit in BITS:
-        usual = {run.seed: run for run in main.runs.get(Row(MODEL, bit, "apot"), [])}
+        usual = _usual(main, bit)
         if usual:
             yield ["nothing", str(bit), _accuracy(list(usual.values())), str(len(usual)), "-"]
-        for part in PARTS:
-            wanted = part.protocol(dict(main.protocol), bit)
-            group = next((one for one in collection.groups if one is not main and dict(one.protocol) == wanted), None)
-            runs = [] if group is None else group.runs.get(Row(MODEL, bit, "apot"), [])
-            pairs: Pairs = {(MODEL, run.seed): (run, usual[run.seed]) for run in runs if run.seed in usual}
-            if pairs:
-                change = described(difference(pairs), pairs.values(), "seed")
-                yield [part.name, str(bit), _accuracy(runs), str(len(pairs)), change]
+        for change in changes:
+            if change.bit == bit and change.pairs:
+                yield [
+                    change.part.name,
+                    str(bit),
+                    _accuracy(change.runs),
+                    str(len(change.pairs)),
+                    change.described(),
+                ]
 
 
 def _accuracy(runs: list[Run]) -> str:

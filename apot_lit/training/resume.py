@@ -8,7 +8,7 @@ from typing import Any
 
 from apot_lit.config.overrides import override
 from apot_lit.errors import UserError
-from apot_lit.installed import called
+from apot_lit.installed import train_command
 from apot_lit.runs.checkpoint import checkpoint_config, load_checkpoint
 from apot_lit.runs.protocol import NEUTRAL, OWN_CALLBACKS, callbacks_of, is_neutral_callback, protocol
 from apot_lit.stored.container import is_packed
@@ -116,7 +116,7 @@ def how_to_go_on(last_checkpoint: Path | None, complete: bool = False) -> str:
     if last_checkpoint is None:
         return "interrupted before the first checkpoint was written; nothing to resume from"
     what = "the training is complete; to evaluate it" if complete else "to go on from here"
-    command = [*called("train"), override("ckpt_path", last_checkpoint)]
+    command = [*train_command(), override("ckpt_path", last_checkpoint)]
     return f"interrupted; {what}: {shlex.join(command)}"
 
 
