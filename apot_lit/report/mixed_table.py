@@ -9,6 +9,7 @@ from apot_lit.models.build import build_network
 from apot_lit.quant import quant_layers
 from apot_lit.report.collect import Collection, Group, Run
 from apot_lit.report.pairs import Pairs, described, difference
+from apot_lit.report.statistics import Comparison
 from apot_lit.report.tables import Table, percent_spread
 from apot_lit.runs.protocol import SCHEME_NAMES, Row
 from apot_lit.runs.text import counted
@@ -17,6 +18,8 @@ MIXED, MIXED_FRONT = "mixed", "front.json"
 """Directory of the result files, and the file of the search in it."""
 _KIB = 1024
 _OVERRIDES = "quant.overrides"
+_SMALLER, _LARGER = -1, 1
+_SIDES = {_SMALLER: "Minus the next smaller of one width", _LARGER: "Minus the next larger"}
 
 
 @dataclass(frozen=True)
@@ -71,7 +74,7 @@ def _search_sentence(front: Mapping[str, Any]) -> str:
         f"A search over {settings['model.name']} by the recipe {front['recipe']}, {SCHEME_NAMES[settings['levels']]} "
         f"levels of {', '.join(map(str, settings['search.bits']))} bits in each of "
         f"{counted(len(settings['search.groups']), 'group')} of layers: {counted(len(trials), 'trial')}, {stopped} of "
-        f"them stopped early, {len(front['front'])} on the front; on an {machine['cpu']}, "
+        f"them stopped early, {len(front['front'])} on the front; on {machine['cpu']}, "
         f"{counted(machine['threads'], 'thread')}, with other work beside it."
     )
 
@@ -115,33 +118,51 @@ def _entry(runs: Sequence[Run], bit: int | None) -> Entry:
 
 
 def _compared(entries: Sequence[Entry], mixed: Sequence[Entry]) -> list[str]:
-    rows, said = [], []
+    rows, found = [], {_SMALLER: list[Comparison](), _LARGER: list[Comparison]()}
     for entry in entries:
-        seeds = ", ".join(str(run.seed) for run in entry.runs) if entry.bit is None else f"{len(entry.runs)}"
+        seeds = ", ".join(str(run.seed) for run in entry.runs) if entry.bit is None else str(len(entry.runs))
         cells = [entry.name, f"{entry.size:,.0f}", f"{entry.mean_bit:.2f}"]
         cells += [percent_spread([run.test_accuracy for run in entry.runs]), seeds]
-        plain = [one for one in entries if one.bit is not None]
-        if entry.bit is None and plain:
-            other = min(plain, key=lambda one: abs(one.size - entry.size))
-            usual = {run.seed: run for run in other.runs}
-            name = entry.runs[0].row.model
-            pairs: Pairs = {(name, run.seed): (run, usual[run.seed]) for run in entry.runs if run.seed in usual}
-            found = difference(pairs)
-            cells += [other.name, described(found, pairs.values(), "seed")]
-            said.append(found is not None and bool(found.more_than_noise))
-        else:
-            cells += ["-", "-"]
+        for side, comparisons in found.items():
+            other = _beside(entry, entries, side)
+            pairs = {} if other is None else _pairs(entry, other)
+            one = difference(pairs)
+            cells.append(
+                "-" if one is None or other is None else f"{described(one, pairs.values(), 'seed')} ({other.name})"
+            )
+            comparisons += [] if one is None else [one]
         rows.append(cells)
-    headers = ["Bits of the layers", "Bytes", "Mean bits", "Test accuracy, %", "Seeds", "Beside", "Minus it, points"]
     machines = sorted({run.machine or "an unknown machine" for entry in mixed for run in entry.runs})
     verdict = (
-        f"Of {counted(len(said), 'network')} of the front that were trained with several seeds, {sum(said)} "
-        f"{'differs' if sum(said) == 1 else 'differ'} by more than noise from the network nearest in size whose layers "
-        "all have one width."
+        f"Of {counted(len(mixed), 'network')} of the front that were trained with several seeds, {_verdict(found)}, by "
+        "more than noise."
     )
     note = (
         "Accuracies are those of the 10,000 test images, mean ± standard deviation over seeds; mean bits are those of "
         "a weight between the first and the last layer. Differences are paired over the seeds that both have, with the "
         f"wider of two 95 % intervals. The mixed ones were trained on {'; '.join(machines)}."
     )
+    headers = ["Bits of the layers", "Bytes", "Mean bits", "Test accuracy, %", "Seeds", *_SIDES.values()]
     return [verdict, Table("mixed", headers, rows).markdown(), note]
+
+
+def _beside(entry: Entry, entries: Sequence[Entry], side: int) -> Entry | None:
+    """The network of one width that is nearest in size to a mixed one, the next smaller or the next larger."""
+    if entry.bit is not None:
+        return None
+    apart = [one for one in entries if one.bit is not None and side * (one.size - entry.size) >= 0]
+    return min(apart, key=lambda one: abs(one.size - entry.size), default=None)
+
+
+def _pairs(entry: Entry, other: Entry) -> Pairs:
+    usual = {run.seed: run for run in other.runs}
+    return {(run.row.model, run.seed): (run, usual[run.seed]) for run in entry.runs if run.seed in usual}
+
+
+def _verdict(found: Mapping[int, Sequence[Comparison]]) -> str:
+    parts = []
+    for side, words in ((_SMALLER, "the next smaller network of one width"), (_LARGER, "the next larger one")):
+        told = [one.difference for one in found[side] if one.more_than_noise]
+        better, worse = sum(value > 0 for value in told), sum(value < 0 for value in told)
+        parts.append(f"{better} {'is' if better == 1 else 'are'} better and {worse} worse than {words}")
+    return " and ".join(parts)
