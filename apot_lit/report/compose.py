@@ -26,7 +26,7 @@ from apot_lit.report.integer_seeds import INTEGER_SEEDS, integer_seeds_table
 from apot_lit.report.integer_tables import integer_tables
 from apot_lit.report.levels_compared import levels_compared
 from apot_lit.report.page import build_page
-from apot_lit.report.parts import parts_table
+from apot_lit.report.parts import effects, parts_table
 from apot_lit.report.plots import all_pictures, feature
 from apot_lit.report.ptq_table import ptq_section
 from apot_lit.report.runs_csv import write_csv
@@ -132,7 +132,7 @@ def document_sections(collection: Collection, published: Published, results_dir:
         sections["aims"] = aims_table(aims)
     parts = parts_table(collection)
     if parts is not None:
-        sections["parts"] = parts
+        sections |= {"parts": parts, **effects(collection)}
     summary = best_summary(collection)
     if summary is not None:
         sections["summary"] = summary
