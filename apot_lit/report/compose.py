@@ -43,6 +43,7 @@ from apot_lit.report.sentences import (
 )
 from apot_lit.report.shipped_table import shipped_table
 from apot_lit.report.tables import Published, markdown, read_published
+from apot_lit.report.training_time import training_time_table
 from apot_lit.report.unit_prices import FILES, Prices, read_prices
 from apot_lit.runs.contents import NotUsable, read_json
 from apot_lit.runs.files import write_text
@@ -125,6 +126,9 @@ def document_sections(collection: Collection, published: Published, results_dir:
     measured = {**benchmark_tables(results_dir), **integer_sections(results_dir)}
     sections = {"results": markdown(collection, published), **measured, "comparison": levels_compared(collection)}
     sections[_OTHER] = data_section(whole, _OTHER)
+    took = training_time_table(whole)
+    if took is not None:
+        sections["training_time"] = took
     aims_file = results_dir / "aims.csv"
     with _one_line(f"{aims_file}: damaged"):
         aims = read_aims(collection, aims_file) if aims_file.is_file() else []
