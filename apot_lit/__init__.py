@@ -4,7 +4,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from apot_lit.data.embedded import load_digits
+    from apot_lit.export.any_network import export_network
     from apot_lit.integer.conversion import to_integers
+    from apot_lit.models.input import PixelInput
     from apot_lit.quant import QuantSpec, dequantize_model, quantize_model
     from apot_lit.runtime.compiled import Network
     from apot_lit.stored.packed import load_packed
@@ -15,9 +18,12 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Network",
+    "PixelInput",
     "QuantClassifier",
     "QuantSpec",
     "dequantize_model",
+    "export_network",
+    "load_digits",
     "load_packed",
     "quantize_model",
     "read_any_trained",
@@ -25,7 +31,10 @@ __all__ = [
 ]
 
 _MODULES = {
+    "data.embedded": ("load_digits",),
+    "export.any_network": ("export_network",),
     "integer.conversion": ("to_integers",),
+    "models.input": ("PixelInput",),
     "quant": ("QuantSpec", "dequantize_model", "quantize_model"),
     "runtime.compiled": ("Network",),
     "stored.packed": ("load_packed",),

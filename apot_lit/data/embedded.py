@@ -10,11 +10,36 @@ from torch import Tensor
 from apot_lit.data.idx import one_line, parse_idx, read_verified
 from apot_lit.data.known import KNOWN, KnownSet, OfficialSet
 from apot_lit.errors import UserError
+from apot_lit.installed import place
 
 _PREFIXES: dict[OfficialSet, str] = {"train": "train", "test": "t10k"}
 _HOW_TO_DOWNLOAD = (
     "to download them there give data.download=true, or download=true to evaluate.py, export.py and report.py"
 )
+
+
+def load_digits(split: OfficialSet = "train") -> tuple[Tensor, Tensor]:
+    """Loads MNIST's handwritten digits, which every installation brings.
+
+    Each set is unpacked once per process: later calls return the same tensors, which must not be written to.
+
+    Args:
+        split: "train" for 60,000 digits, "test" for 10,000 others.
+
+    Returns:
+        Images `[N, 1, 28, 28]`, uint8 pixels 0..255, and labels `[N]`, int64 classes 0..9, both on the CPU.
+
+    Raises:
+        UserError: For another split, and if a file is damaged or missing.
+
+    Examples:
+        >>> images, labels = load_digits("test")
+        >>> images.shape, labels[:5].tolist()
+        (torch.Size([10000, 1, 28, 28]), [7, 2, 1, 0, 4])
+    """
+    if split not in _PREFIXES:
+        raise UserError(f"split={split}: must be one of {', '.join(_PREFIXES)}")
+    return load_idx_pair(place("digits"), split)
 
 
 def load_idx_pair(

@@ -39,7 +39,7 @@ class Constants:
         key = (kind, values.astype(np.int64).tobytes())
         if key not in self._known:
             self._known[key] = unique = f"{name}_{len(self._known)}"
-            size = {"int8_t": 1, "uint8_t": 1, "int16_t": 2, "uint16_t": 2, "int32_t": 4, "int64_t": 8}.get(kind)
+            size = {"int8_t": 1, "apot_weight": 1, "uint8_t": 1, "int16_t": 2, "uint16_t": 2, "int32_t": 4, "int64_t": 8}.get(kind)
             self.bytes += values.size * (size or values.itemsize)
             rows = _rows([str(value) for value in values.ravel().tolist()])
             self.lines += [f"static const APOT_ALIGNED {kind} {unique}[{values.size}] = {{", *rows, "};", ""]

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from apot_lit.data.embedded import load_idx_pair
+from apot_lit.data.embedded import load_digits, load_idx_pair
 from apot_lit.data.options import DataOptions
 from apot_lit.errors import UserError
 from apot_lit.integer.network import IntegerNetwork
@@ -48,7 +48,7 @@ class Trained(NamedTuple):
     integers: IntegerNetwork | None
 
 
-def read_trained(path: str, key: str = "ckpt_path") -> Trained:
+def read_trained(path: str | Path, key: str = "ckpt_path") -> Trained:
     """Reads a checkpoint that `train.py` wrote, or a packed file.
 
     Args:
@@ -66,7 +66,10 @@ def read_trained(path: str, key: str = "ckpt_path") -> Trained:
 
 
 def read_any_trained(
-    path: str, model: Mapping[str, Any] | None, quant: Mapping[str, Any], data_dir: str | Path
+    path: str | Path,
+    model: Mapping[str, Any] | None = None,
+    quant: Mapping[str, Any] | None = None,
+    data_dir: str | Path | None = None,
 ) -> Trained:
     """Reads a checkpoint of this project or of the reference implementation, or a packed file.
 
@@ -76,13 +79,14 @@ def read_any_trained(
     Args:
         path: the file, named by the configuration key ``ckpt_path``.
         model: the section ``model``, for files of the reference, None if not given.
-        quant: ``bit`` and ``power``, likewise.
-        data_dir: directory of the images by which levels are compared.
+        quant: ``bit`` (None if not given) and ``power``, likewise.
+        data_dir: directory of the digits by which levels are compared; None for those of the installation.
 
     Raises:
         UserError: if it can't be read, or is given a network that it carries itself.
     """
     where = f"ckpt_path={path}"
+    quant = {"bit": None, "power": 1} if quant is None else quant
     if not is_packed(path):
         checkpoint = read_file(path, "ckpt_path")
         if is_reference(checkpoint):
@@ -98,7 +102,7 @@ def read_any_trained(
     return trained
 
 
-def read_weights(path: str, key: str) -> dict[str, Tensor]:
+def read_weights(path: str | Path, key: str) -> dict[str, Tensor]:
     """Reads the weights alone, for a network that is there already.
 
     Args:
@@ -120,7 +124,7 @@ def read_weights(path: str, key: str) -> dict[str, Tensor]:
     return network_state(checkpoint)
 
 
-def _from_packed(path: str, where: str) -> Trained:
+def _from_packed(path: str | Path, where: str) -> Trained:
     packed = read_packed(path, where=where)
     wrong = misfit(packed.config, NETWORK_CONFIG)
     if wrong is not None:
@@ -163,8 +167,10 @@ def _require_numbers(state: Mapping[str, Tensor], where: str) -> None:
             raise UserError(f"{where}: {name} holds what is no number, infinite or, being a variance, negative")
 
 
-def _warn_of_other_levels(trained: Trained, state: Mapping[str, Tensor], where: str, data_dir: str | Path) -> None:
-    images, _ = load_idx_pair(data_dir, "test")
+def _warn_of_other_levels(
+    trained: Trained, state: Mapping[str, Tensor], where: str, data_dir: str | Path | None
+) -> None:
+    images, _ = load_digits("test") if data_dir is None else load_idx_pair(data_dir, "test")
     better = better_fit(trained.config, state, images[:_IMAGES])
     if better is not None:
         quant = trained.config["quant"]

@@ -35,7 +35,7 @@ TRAIN_GROUPS = (
     "debug",
     "sweep",
 )
-SCRIPTS = ("train", "evaluate", "export", "hardware", "predict", "report", "benchmark")
+SCRIPTS = ("train", "evaluate", "export", "hardware", "predict", "report", "benchmark", "search")
 NAMES = {
     "model=resnet": ["model.name=resnet10"],
     "model=torchvision": ["model.name=mobilenet_v3_small"],
