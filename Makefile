@@ -5,7 +5,7 @@
 #   PYTHON=python3.12   the interpreter .venv is made from (default: python3)
 #   ARGS="..."          passed on to train.py, evaluate.py, export.py, hardware.py, predict.py, search.py, benchmark.py, report.py, pytest or the lock resolver
 
-DOCUMENTS := README.md,docs/results.md,docs/comparison.md,docs/benchmarks.md,docs/reference.md,docs/recipe.md,docs/integers.md,docs/hardware.md,docs/fashion_mnist.md,docs/microcontroller.md,docs/ptq.md
+DOCUMENTS := README.md,docs/results.md,docs/comparison.md,docs/benchmarks.md,docs/reference.md,docs/recipe.md,docs/integers.md,docs/hardware.md,docs/fashion_mnist.md,docs/microcontroller.md,docs/ptq.md,docs/search.md
 
 PYTHON ?= python3
 ARGS ?=

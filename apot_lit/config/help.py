@@ -36,7 +36,7 @@ EXAMPLES = {
     "hardware": ("", "hardware=full bits=[4] targets=[gates]",
                  "ckpt_path=outputs/train/<run>/checkpoints/best.ckpt layer=layer2.0.conv2"),
     "search": ("model=resnet10 experiment=fast", "model=resnet10 search.groups=stages search.cost=operations",
-               "search.bits=[] 'search.space={optimizer.lr: {low: 0.01, high: 0.1, log: true}, quant.power: [0, 1]}'"),
+               "search.bits=[] 'search.space={optimizer.lr: {low: 0.01, high: 0.1}}'"),
 }  # fmt: skip
 _GROUPS = {
     "model": "the network",

@@ -25,6 +25,7 @@ from apot_lit.report.hardware_tables import hardware_sections
 from apot_lit.report.integer_seeds import INTEGER_SEEDS, integer_seeds_table
 from apot_lit.report.integer_tables import integer_tables
 from apot_lit.report.levels_compared import levels_compared
+from apot_lit.report.mixed_table import MIXED, MIXED_FRONT, mixed_section, without_mixed
 from apot_lit.report.page import build_page
 from apot_lit.report.parts import effects, parts_table
 from apot_lit.report.plots import all_pictures, feature
@@ -65,7 +66,7 @@ def report(config: Mapping[str, Any]) -> None:
     results_dir = Path(config["results_dir"])
     everything = collect(results_dir)
     reported, *others = names_of_data(everything)
-    collection = of_data(everything, reported)
+    collection = without_mixed(of_data(everything, reported))
     published_path = Path(config["published"])
     if not published_path.exists():
         raise UserError(f"published={published_path}: there is no such file{only_in_clone(published_path)}")
@@ -122,7 +123,8 @@ def document_sections(collection: Collection, published: Published, results_dir:
     Raises:
         UserError: for a damaged file.
     """
-    whole, collection = collection, of_data(collection, names_of_data(collection)[0])
+    whole, everything = collection, of_data(collection, names_of_data(collection)[0])
+    collection = without_mixed(everything)
     measured = {**benchmark_tables(results_dir), **integer_sections(results_dir)}
     sections = {"results": markdown(collection, published), **measured, "comparison": levels_compared(collection)}
     sections[_OTHER] = data_section(whole, _OTHER)
@@ -144,6 +146,10 @@ def document_sections(collection: Collection, published: Published, results_dir:
     with _one_line(f"{results_dir / 'ptq'}: must hold results of experiment=ptq"):
         if untrained:
             sections["ptq"] = ptq_section([read_json(path) for path in untrained], answering(collection))
+    front = results_dir / MIXED / MIXED_FRONT
+    with _one_line(f"{front}: must be a file that search.py wrote"):
+        if front.is_file():
+            sections["mixed"] = mixed_section(read_json(front), everything)
     prices = hardware_prices(results_dir)
     with _one_line(_UNPRICED.format(results_dir)):
         sections["known"] = findings_list(collection, of_data(whole, _OTHER), aims, prices)

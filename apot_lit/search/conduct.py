@@ -12,6 +12,7 @@ from apot_lit.installed import called
 from apot_lit.runs.lock import in_turn
 from apot_lit.runs.text import counted, percent
 from apot_lit.search.front import Point, pareto_front, points
+from apot_lit.search.next_trial import STUDY_LOCK, Begun, begin, count, fail, give_up, repeat, same_before, stop
 from apot_lit.search.outcome import FILES, write_outcome
 from apot_lit.search.plan import Compose, Plan
 from apot_lit.search.space import bits_of, options_of
@@ -19,7 +20,6 @@ from apot_lit.search.stopping import ACCURACY, FarBehind, bars
 from apot_lit.search.study import STUDY_FILE, open_study, readable
 from apot_lit.search.trial_cost import UNITS
 from apot_lit.search.trial_run import run_trial
-from apot_lit.search.trials import STUDY_LOCK, Begun, begin, count, fail, give_up, repeat, same_before, stop
 
 
 def search(settings: Mapping[str, Any], directory: Path, compose: Compose) -> None:

@@ -41,8 +41,5 @@ def layer_groups(network: nn.Module, groups: str | Sequence[str]) -> list[str]:
         return inner
     parts = [name.split(".") for name in inner]
     shared = next(depth for depth in range(len(parts[0])) if len({tuple(part[: depth + 1]) for part in parts}) > 1)
-    found = {}
-    for part in parts:
-        head = part[: shared + _DEPTHS[groups]]
-        found[".".join(part if len(head) == len(part) else [*head, "*"])] = None
-    return list(found)
+    heads = [(part, part[: shared + _DEPTHS[groups]]) for part in parts]
+    return list(dict.fromkeys(".".join(part if head == part else [*head, "*"]) for part, head in heads))

@@ -13,9 +13,9 @@ from apot_lit.runs.protocol import recipe
 from apot_lit.runs.result import write_json
 from apot_lit.search.front import Point, choose, pareto_front
 from apot_lit.search.front_picture import front_figure
+from apot_lit.search.next_trial import TRIALS
 from apot_lit.search.plan import Plan
 from apot_lit.search.space import options_of
-from apot_lit.search.trials import TRIALS
 from apot_lit.sweep.job import finished
 
 FRONT_JSON, FRONT_CSV, PICTURE, CHOSEN = "front.json", "front.csv", "front.png", "experiment/chosen.yaml"

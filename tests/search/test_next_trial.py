@@ -8,9 +8,9 @@ import pytest
 
 from apot_lit.runs.lock import Taken, exclusive
 from apot_lit.search.front import points
+from apot_lit.search.next_trial import TRIAL_LOCK, begin, count, fail, give_up, repeat, same_before, stop
 from apot_lit.search.space import Space
 from apot_lit.search.study import open_study
-from apot_lit.search.trials import TRIAL_LOCK, begin, count, fail, give_up, repeat, same_before, stop
 from tests.conftest import ROOT
 
 pytest.importorskip("optuna", reason="needs the extra search")
@@ -50,7 +50,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from apot_lit.search.space import Space
 from apot_lit.search.study import open_study
-from apot_lit.search.trials import begin
+from apot_lit.search.next_trial import begin
 study = open_study(Path(sys.argv[1]), {}, [])
 with ExitStack() as held:
     settings = dict(trials=3, sampler="tpe", seed=0)
