@@ -55,7 +55,7 @@ def main() -> None:
     steps: int = parser.parse_args().steps
     torch.manual_seed(0)
     network = build()
-    print(network[1].layer1[0].conv1)  # type: ignore[index, union-attr]
+    print(network[1].layer1[0].conv1)  # type: ignore[index]
     train(network, *load_digits("train"), steps)
     images, labels = load_digits("test")
     print(f"test accuracy {accuracy(network, images[:TEST_IMAGES], labels[:TEST_IMAGES]):.3f}")

@@ -25,6 +25,7 @@ QUANT_ORDER = [
         "ranges",
         "per_layer",
         "spec",
+        "torchscript",
         "alpha",
         "cpu.convolution",
         "normalize",

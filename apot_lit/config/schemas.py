@@ -209,8 +209,8 @@ class PredictConfig:
 
     ckpt_path: str = option(MISSING, None, "the checkpoint, packed file or ONNX file")
     images: str = option(MISSING, None, "a picture, a folder of pictures, an array (.npy) or an IDX file")
-    invert: bool | None = option(None, or_null(TRUTH), "whether the ink is dark; null: where the edge is light")
-    center: bool | None = option(None, or_null(TRUTH), "find, scale and centre the digit; null: unless 28x28")
+    invert: bool | None = option(None, or_null(TRUTH), "whether the ink is dark; null: digits whose edge is light")
+    center: bool | None = option(None, or_null(TRUTH), "find, scale and centre the digit; null: digits unless 28x28")
     show: int = option(20, Integer(1, 10**6), "rows of the printed table")
     sheets: int = option(1, Integer(0, 100), "pictures whose codes are drawn")
     model: ModelConfig | None = None

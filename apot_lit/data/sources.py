@@ -66,7 +66,8 @@ def class_names(options: DataOptions) -> list[str]:
     known = KNOWN.get(options.source)
     if known is not None:
         return list(known.class_names)
-    names = folder_classes(Path(options.data_dir).expanduser()) if options.source == IMAGE_FOLDER else []
+    in_folders = options.source == IMAGE_FOLDER and options.data_dir != ""
+    names = folder_classes(Path(options.data_dir).expanduser()) if in_folders else []
     return names if len(names) == options.classes else [str(label) for label in range(options.classes)]
 
 

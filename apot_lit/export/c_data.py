@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 
 from apot_lit.errors import UserError
-from apot_lit.export.c_arrays import Constants, lanes_of, pack_blocks, pack_weights, per_lane
+from apot_lit.export.c_arrays import Constants, lanes_of, pack_blocks, pack_weights, per_lane, taps_of
 from apot_lit.export.c_offset import offsets_of
 from apot_lit.export.c_operations import QUAD, Frame, Map, Operation, values_of
-from apot_lit.export.c_parts import fit_into_16_bits, pack_parts
+from apot_lit.export.c_parts import fit_into_16_bits, pack_parts, quads_within_16_bits
 from apot_lit.export.c_plain import plain_parameters
 from apot_lit.export.c_plan import plan, ranges
 from apot_lit.export.workspace import Need, plan_workspace
@@ -133,6 +133,7 @@ class DataWriter:
         if not set(np.unique(np.abs(step.weight.astype(int))).tolist()) <= split.keys() | {0}:
             raise UserError(f"layer {step.layer}: has weights that are none of its levels")
         terms, magnitudes = self.constants.terms(split)
+        packed = pack_weights(step.weight, step.groups, is_merged)
         fields = {
             **{"in": _map(into), "out": _map(out), "kernel_height": rows, "kernel_width": taps},
             **_pairs("stride", step.stride),
@@ -142,9 +143,9 @@ class DataWriter:
             "rows": self.constants.ranges(along[0], "ranges"),
             "columns": self.constants.ranges(along[1], "ranges"),
             "inputs": -(-inputs // QUAD) * QUAD,
-            "narrow": _INT16 // (2 * step.largest * (1 + step.is_signed) * max(1, largest)),
+            "narrow": quads_within_16_bits(taps_of(step.weight, is_merged), step.largest * (1 + step.is_signed)),
             "factor": step.multiplier,
-            "weights": self.constants.array("apot_weight", pack_weights(step.weight, step.groups, is_merged), "weights"),
+            "weights": self.constants.array("apot_weight", packed, "weights"),
             **{"terms": terms, "magnitudes": magnitudes},
         }
         lanes = lanes_of(len(step.weight), step.groups)

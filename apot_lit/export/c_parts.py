@@ -27,8 +27,8 @@ def pack_parts(step: Rescale, sums: Range, lanes: list[int], groups: int) -> Arr
     """Multipliers and biases as the runtime multiplies pairs of 16 bits.
 
     All outputs of a block are shifted by the same, the largest S of them, 15 at least: ``(x M + B) >> S`` is
-    ``(x M 2^e + B 2^e) >> (S + e)``. With ``m = M 2^e = m_0 + 2^15 m_1`` and the same of ``B 2^e``, the parts of an output
-    are ``m_0 + 2^16 b_0``, ``m_1 + 2^16 m_0``, ``b_1`` and what is left of the shift without those 15 bits.
+    ``(x M 2^e + B 2^e) >> (S + e)``. With ``m = M 2^e = m_0 + 2^15 m_1`` and the same of ``B 2^e``, the parts of an
+    output are ``m_0 + 2^16 b_0``, ``m_1 + 2^16 m_0``, ``b_1`` and what is left of the shift without those 15 bits.
 
     Args:
         step: the batch norm.
@@ -72,3 +72,30 @@ def fit_into_16_bits(thresholds: Array) -> bool:
         (False, True)
     """
     return bool(np.abs(thresholds).max(initial=0) <= _LARGEST)
+
+
+def quads_within_16_bits(taps: Array, largest: int) -> int:
+    """How many quads of products can be added up in 16 bits, two sums to a quad, whichever quads these are.
+
+    With P_q the positive weights of one half of quad q added up, n of them reach at most ``largest`` times the sum of
+    the n largest P_q, and so do negative ones; what comes between two additions is within the same bounds.
+
+    Args:
+        taps: weights as `taps_of` gives them.
+        largest: of the inputs, the smallest of which is 0.
+
+    Returns:
+        The number for the output and half where it is smallest: 0 if not even one fits, and one more than there are
+        quads if all do.
+
+    Examples:
+        >>> quads_within_16_bits(np.array([[[100, 28, 0, 0], [1, -1, 0, 0]]]), largest=255)
+        1
+    """
+    halves = taps.astype(np.int64).reshape(len(taps), -1, 2, 2)
+    quads, found = halves.shape[1], halves.shape[1] + 1
+    for sign in (1, -1):
+        reach = np.sort((sign * halves).clip(min=0).sum(3), axis=1)[:, ::-1].cumsum(1) * largest
+        fitting = int((reach <= _LARGEST).sum(1).min(initial=quads))
+        found = min(found, fitting if fitting < quads else found)
+    return found

@@ -26,6 +26,7 @@ class OnnxEngine:
 
     Attributes:
         metadata: what the file says of itself, as text.
+        input_shape: channels, height and width of an image.
 
     Raises:
         UserError: if the file is missing, damaged, or does not fit the checksum that is in it.
@@ -54,7 +55,8 @@ class OnnxEngine:
         except Exception as error:  # protobuf, checker and onnxruntime each have their own
             raise UserError(f"{path}: is damaged or not this network's ({str(error).splitlines()[0][:150]})") from error
         shape = model.graph.input[0].type.tensor_type.shape.dim
-        self._blank = np.zeros([1, *(size.dim_value for size in shape[1:])], np.uint8)
+        self.input_shape = tuple(size.dim_value for size in shape[1:])
+        self._blank = np.zeros([1, *self.input_shape], np.uint8)
         self._is_integer = model.graph.output[0].type.tensor_type.elem_type == TensorProto.INT64
 
     @property

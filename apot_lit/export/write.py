@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from apot_lit.data.options import DataOptions
-from apot_lit.data.sources import load_set, placed
+from apot_lit.data.sources import class_names, load_set, placed
 from apot_lit.errors import UserError
 from apot_lit.evaluation.arithmetic import network_of_integers, operations_facts, operations_text
 from apot_lit.evaluation.cost import cost_table, measure_cost
@@ -134,7 +134,7 @@ def write_format(
     if kind == "onnx":
         from apot_lit.export.onnx_model import build_onnx
 
-        path.write_bytes(build_onnx(integers, facts).SerializeToString())
+        path.write_bytes(build_onnx(integers, {**facts, **_data_facts(config)}).SerializeToString())
     elif kind == "packed":
         save_packed(network, integers, config, path)
     elif kind == "web":
@@ -204,6 +204,14 @@ def require_drawable(data: Mapping[str, Any]) -> None:
     source = data.get("source", DataOptions.source)
     if source != DataOptions.source:
         raise UserError(f"format=web: is a page for digits as MNIST has them, the network is of data.source={source}")
+
+
+def _data_facts(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Which images a network was trained on, none for one of other code."""
+    if not config:
+        return {}
+    options = DataOptions(**{"data_dir": "", **config["data"]})
+    return {"source": options.source, "classes": class_names(options)}
 
 
 def _facts(config: Mapping[str, Any]) -> dict[str, Any]:

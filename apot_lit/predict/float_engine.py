@@ -36,7 +36,7 @@ class FloatEngine:
 
         def hook_of(layer: str) -> Any:
             def hook(_module: nn.Module, _inputs: Any, output: Codes) -> None:
-                found[layer] = output.values.numpy().astype(np.uint8)
+                found[layer] = output.values.numpy().astype(np.int32)
 
             return hook
 

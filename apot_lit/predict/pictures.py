@@ -1,4 +1,4 @@
-"""Reads pictures of any kind as arrays of grey values."""
+"""Reads pictures of any kind as arrays of grey values, or in colour."""
 
 import gzip
 import lzma
@@ -28,20 +28,22 @@ class Picture(NamedTuple):
 
     Attributes:
         name: of the file, with the position in it where it holds several.
-        pixels: grey values ``[H, W]``, 0 (black) to 255 (white).
+        pixels: grey values ``[H, W]``, or red, green and blue ``[H, W, 3]``, 0 (black) to 255 (white).
     """
 
     name: str
     pixels: Pixels
 
 
-def read_pictures(path: Path) -> list[Picture]:
+def read_pictures(path: Path, colour: bool = False) -> list[Picture]:
     """Reads pictures.
 
     Args:
         path: a picture file; a folder, whose picture files are read in the order of their names; a NumPy file of
             ``[H, W]``, ``[N, H, W]`` or ``[N, 1, H, W]``, integers of 0 to 255, floats of 0 to 1 or booleans; or an IDX
             file of ``[N, H, W]`` bytes, perhaps compressed by gzip or xz. What is transparent is white.
+        colour: whether to read colours, of arrays ``[H, W, 3]``, ``[3, H, W]``, ``[N, H, W, 3]`` or ``[N, 3, H, W]``;
+            what has none is read all the same. False: colours of picture files become grey values.
 
     Returns:
         At least one picture.
@@ -55,25 +57,27 @@ def read_pictures(path: Path) -> list[Picture]:
         files = sorted(file for file in path.iterdir() if file.suffix.lower() in _PICTURES)
         if not files:
             raise UserError(f"images={path}: the folder holds no picture ({', '.join(_PICTURES)})")
-        return [_read_picture(file) for file in files]
+        return [_read_picture(file, colour) for file in files]
     if path.suffix.lower() in _PICTURES:
-        return [_read_picture(path)]
+        return [_read_picture(path, colour)]
     if path.suffix == ".npy":
-        return list(_numbered(path, _read_array(path)))
+        return list(_numbered(path, _as_pictures(path, _read_array(path), colour)))
     if "idx" in path.name:
-        return list(_numbered(path, _read_idx(path)))
+        return list(_numbered(path, _as_pictures(path, _read_idx(path), colour)))
     raise UserError(f"images={path}: must be {_KINDS}")
 
 
-def _read_picture(path: Path) -> Picture:
+def _read_picture(path: Path, colour: bool) -> Picture:
     try:
         with Image.open(path) as opened:
             picture = ImageOps.exif_transpose(opened)
             if picture.mode.startswith(("I", "F")):  # 16 bits a pixel, which a conversion would clip
-                return Picture(path.name, _scaled_down(np.asarray(picture)))
+                grey = _scaled_down(np.asarray(picture))
+                return Picture(path.name, _in_colour(grey) if colour else grey)
             rgba = picture.convert("RGBA")
             white = Image.new("RGBA", rgba.size, "white")
-            return Picture(path.name, np.asarray(Image.alpha_composite(white, rgba).convert("L")))
+            opaque = Image.alpha_composite(white, rgba)
+            return Picture(path.name, np.asarray(opaque.convert("RGB" if colour else "L")))
     except (OSError, UnidentifiedImageError, Image.DecompressionBombError, ValueError, SyntaxError) as error:
         raise UserError(f"images={path}: can't be read as a picture ({_first_line(error)})") from error
 
@@ -98,27 +102,37 @@ def _read_array(path: Path) -> Pixels:
         raise UserError(f"images={path}: holds {array.dtype}; must be integers, floats or booleans")
     if array.min(initial=0) < 0 or array.max(initial=0) > 255:
         raise UserError(f"images={path}: integers must be from 0 to 255")
-    return _as_pictures(path, array.astype(np.uint8))
+    return array.astype(np.uint8)
 
 
 def _read_idx(path: Path) -> Pixels:
     try:
         contents = _OPEN.get(path.suffix, Path.read_bytes)(path)
-        return _as_pictures(path, parse_idx(contents))
+        return parse_idx(contents)
     except (OSError, EOFError, ValueError, lzma.LZMAError) as error:
         raise UserError(f"images={path}: can't be read as an IDX file ({_first_line(error)})") from error
 
 
-def _as_pictures(path: Path, array: Pixels) -> Pixels:
-    """The array as ``[N, H, W]``."""
+def _as_pictures(path: Path, array: Pixels, colour: bool) -> Pixels:
+    """The array as ``[N, H, W]``, in colour ``[N, H, W, 3]``."""
     shape = array.shape
+    if colour and array.ndim in (3, 4) and 0 not in shape and 3 in (shape[-1], shape[-3]):
+        pictures = array.reshape(-1, *shape[-3:])
+        return pictures if shape[-1] == 3 else pictures.transpose(0, 2, 3, 1)
     if array.ndim == 4 and shape[1] == 1:
         array = array[:, 0]
     elif array.ndim == 2:
         array = array[None]
-    if array.ndim != 3 or 0 in array.shape:
-        raise UserError(f"images={path}: has the shape {list(shape)}; must be [H, W], [N, H, W] or [N, 1, H, W]")
-    return array
+    if array.ndim != 3 or 0 in shape:
+        forms = "[H, W], [N, H, W] or [N, 1, H, W]"
+        forms += ", in colour [H, W, 3], [3, H, W], [N, H, W, 3] or [N, 3, H, W]" if colour else ""
+        raise UserError(f"images={path}: has the shape {list(shape)}; must be {forms}")
+    return _in_colour(array) if colour else array
+
+
+def _in_colour(grey: Pixels) -> Pixels:
+    """Grey values ``[..., H, W]`` as red, green and blue ``[..., H, W, 3]``."""
+    return np.repeat(grey[..., None], 3, axis=-1)
 
 
 def _numbered(path: Path, arrays: Pixels) -> Iterator[Picture]:

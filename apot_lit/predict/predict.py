@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from apot_lit.predict.digit import as_digit
+from apot_lit.predict.expected import as_expected
 from apot_lit.predict.open_network import Engine, open_engine
 from apot_lit.predict.pictures import read_pictures
 from apot_lit.predict.prediction import Prediction, softmax
@@ -33,27 +33,29 @@ def predict(config: Mapping[str, Any]) -> list[Prediction]:
         One prediction for each picture.
 
     Raises:
-        UserError: if the network or a picture can't be read.
+        UserError: if the network or a picture can't be read, or is to be made what the network does not read.
     """
-    pictures = read_pictures(Path(config["images"]))
-    engine, logit_scale = open_engine(config)
-    digits = np.stack([as_digit(picture.pixels, config["invert"], config["center"]) for picture in pictures])
-    probabilities = softmax(_logits(engine, digits[:, None]) * logit_scale)
+    engine, logit_scale, expected = open_engine(config)
+    pictures = read_pictures(Path(config["images"]), expected.in_colour)
+    images = np.stack([as_expected(one.pixels, expected, config["invert"], config["center"]) for one in pictures])
+    probabilities = softmax(_logits(engine, images) * logit_scale)
+    names = expected.names(probabilities.shape[1])
     predictions = [
-        Prediction(picture.name, digit, row)
-        for picture, digit, row in zip(pictures, digits, probabilities, strict=True)
+        Prediction(picture.name, image, row)
+        for picture, image, row in zip(pictures, images, probabilities, strict=True)
     ]
     output_dir = Path(config["paths"]["output_dir"])
     written = [output_dir / PREDICTIONS_FILE, output_dir / PREDICTIONS_PICTURE]
-    _write_table(written[0], predictions)
-    predictions_figure(predictions).savefig(written[1], dpi=120)
-    _, codes = engine.codes(digits[: config["sheets"], None])
-    for index in range(min(config["sheets"], len(digits)) if codes else 0):
+    _write_table(written[0], predictions, names)
+    predictions_figure(predictions, names).savefig(written[1], dpi=120)
+    codes = _codes(engine, images[: config["sheets"]])
+    for index in range(min(config["sheets"], len(images)) if codes else 0):
         written.append(output_dir / f"codes_{index}.png")
-        codes_figure(predictions[index], {layer: values[index] for layer, values in codes.items()}).savefig(written[-1])
-    _print_table(predictions, config["show"])
-    blank = [prediction.name for prediction in predictions if not prediction.digit.any()]
-    if blank:
+        of_one = {layer: values[index] for layer, values in codes.items()}
+        codes_figure(predictions[index], names, of_one).savefig(written[-1])
+    _print_table(predictions, names, config["show"])
+    blank = [prediction.name for prediction in predictions if not prediction.pixels.any()]
+    if blank and expected.digits:
         print(f"{counted(len(blank), 'picture')} without any ink: {', '.join(blank[:3])}", end="\n\n")
     print("written:", *written, sep="\n  ")
     return predictions
@@ -64,20 +66,27 @@ def _logits(engine: Engine, pixels: npt.NDArray[np.uint8]) -> npt.NDArray[Any]:
     return np.concatenate(parts)
 
 
-def _write_table(path: Path, predictions: Sequence[Prediction]) -> None:
-    classes = range(len(predictions[0].probabilities))
+def _codes(engine: Engine, pixels: npt.NDArray[np.uint8]) -> Mapping[str, npt.NDArray[Any]]:
+    """Codes by layer, of layers that read a row for each picture: some transformers' read windows of pictures."""
+    if not len(pixels):
+        return {}
+    _, codes = engine.codes(pixels)
+    return {layer: values for layer, values in codes.items() if len(values) == len(pixels)}
+
+
+def _write_table(path: Path, predictions: Sequence[Prediction], names: Sequence[str]) -> None:
     with path.open("w", newline="") as file:
         writer = csv.writer(file)
-        writer.writerow(["picture", "class", *(f"probability_{label}" for label in classes)])
+        writer.writerow(["picture", "class", *(f"probability_{name}" for name in names)])
         for name, _, row in predictions:
-            writer.writerow([name, int(row.argmax()), *(f"{value:.6f}" for value in row)])
+            writer.writerow([name, names[row.argmax()], *(f"{value:.6f}" for value in row)])
 
 
-def _print_table(predictions: Sequence[Prediction], show: int) -> None:
+def _print_table(predictions: Sequence[Prediction], names: Sequence[str], show: int) -> None:
     rows = []
     for name, _, row in predictions[:show]:
         first, second = np.argsort(-row, kind="stable")[:2]
-        rows.append([name, first, percent(row[first]), second, percent(row[second])])
+        rows.append([name, names[first], percent(row[first]), names[second], percent(row[second])])
     print(text_table(rows, ["picture", "class", "probability", "next", "probability"]))
     if len(predictions) > show:
         print(f"... and {len(predictions) - show:,} more, in {PREDICTIONS_FILE}")

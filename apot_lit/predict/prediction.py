@@ -11,12 +11,12 @@ class Prediction(NamedTuple):
 
     Attributes:
         name: of the picture.
-        digit: what the network was given, ``[28, 28]`` of 0 to 255.
+        pixels: what the network was given, ``[C, H, W]`` of 0 to 255.
         probabilities: ``[classes]``, the softmax of the logits.
     """
 
     name: str
-    digit: npt.NDArray[np.uint8]
+    pixels: npt.NDArray[np.uint8]
     probabilities: npt.NDArray[np.float64]
 
 

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from apot_lit.quant.spec import ALPHA_MIN
+from apot_lit.quant.torchscript import refuse_tracing
 
 _RAW_MIN = -1e6  # below this alpha stays at 1e-12: its reciprocal must not overflow
 
@@ -13,9 +14,10 @@ Scalar = Tensor | float
 
 def scalar(value: Tensor) -> Scalar:
     """Reads a scalar tensor where reading is free: not on a GPU, where it waits, nor while a graph is captured."""
-    if not torch.compiler.is_compiling() and value.is_cpu and value.dim() == 0:
-        return value.item()
-    return value.detach()
+    if torch.compiler.is_compiling():
+        return value.detach()
+    refuse_tracing()
+    return value.item() if value.is_cpu and value.dim() == 0 else value.detach()
 
 
 def positive_alpha(raw: Tensor) -> Scalar:

@@ -90,7 +90,7 @@ class Attention(nn.Module):
         elif not self.batch_first:
             query, key, value = (x.transpose(0, 1) for x in (query, key, value))
         q, k, v = self.q_proj(query), self.k_proj(key), self.v_proj(value)
-        count, added = len(q), k.shape[1]
+        count, added = q.shape[0], k.shape[1]  # len() would fix the size of batches in graphs
         if self.bias_k is not None and self.bias_v is not None:
             k = torch.cat([k, self.bias_k.expand(count, 1, -1)], 1)
             v = torch.cat([v, self.bias_v.expand(count, 1, -1)], 1)

@@ -62,7 +62,8 @@ def project(half: Tensor, bits: int, table: Tensor | None, unit: int, signed: bo
         return _look_up(table, index)
     if unit > 1:
         return halve(half)
-    return _project_to_power_of_two(half.mul_(0.5), bits)
+    nearest = _search_power_of_two if torch.compiler.is_compiling() else _project_to_power_of_two
+    return nearest(half.mul_(0.5), max(-(2**bits - 2), _FLOAT32_TINY_EXPONENT))
 
 
 def _look_up(table: Tensor, index: Tensor) -> Tensor:
@@ -78,13 +79,25 @@ def halve(half: Tensor) -> Tensor:
     return half.add_(half.sign()).mul_(0.5).trunc_()
 
 
-def _project_to_power_of_two(ratio: Tensor, bits: int) -> Tensor:
-    """Nearest of 0 and +-2^-j, j = 0 .. 2^bits - 2, to values in [-1, 1]; below float32's normal numbers that is 0."""
-    smallest_exponent = max(-(2**bits - 2), _FLOAT32_TINY_EXPONENT)
+def _project_to_power_of_two(ratio: Tensor, smallest_exponent: int) -> Tensor:
+    """Nearest of 0 and +-2^-j, j from 0 up to the smallest exponent's, to values in [-1, 1]; NaN stays NaN."""
     # A significand of 1.5 or more carries into the exponent, then only sign and exponent are kept.
     pattern = (ratio.view(torch.int32) + 0x00400000) & -0x00800000
     power = pattern.view(torch.float32)
     smallest = torch.copysign(torch.full_like(ratio, 2.0**smallest_exponent), ratio)
     power = torch.where(power.abs() < 2.0**smallest_exponent, smallest, power)
+    power = torch.where(ratio.abs() < 2.0 ** (smallest_exponent - 1), torch.zeros_like(ratio), power)
+    return torch.where(ratio.isnan(), ratio, power)
+
+
+def _search_power_of_two(ratio: Tensor, smallest_exponent: int) -> Tensor:
+    """The same by arithmetic alone, for graphs: ONNX has no access to the bits of a number."""
+    rest, power = ratio.abs(), torch.ones_like(ratio)
+    for places in (64, 32, 16, 8, 4, 2, 1):  # the exponent, bit by bit; products with powers of two are exact
+        if places <= -smallest_exponent:
+            smaller = rest < 1.5 * 2.0**-places
+            rest = torch.where(smaller, rest * 2.0**places, rest)
+            power = torch.where(smaller, power * 2.0**-places, power)
+    power = power.clamp(min=2.0**smallest_exponent) * ratio.sign()
     power = torch.where(ratio.abs() < 2.0 ** (smallest_exponent - 1), torch.zeros_like(ratio), power)
     return torch.where(ratio.isnan(), ratio, power)

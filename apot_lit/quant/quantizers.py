@@ -11,6 +11,7 @@ from apot_lit.quant.cpu.native import Settings
 from apot_lit.quant.functional import native_settings, quantize_codes, round_codes
 from apot_lit.quant.levels import LevelSet
 from apot_lit.quant.projection import half_grid_table, projection_unit
+from apot_lit.quant.torchscript import NotScriptable
 
 _SMALLEST = 1e-30
 
@@ -39,7 +40,7 @@ class FloatPassthrough(nn.Module):
         return Codes(x, None)
 
 
-class _ClippingQuantizer(nn.Module):
+class _ClippingQuantizer(NotScriptable, nn.Module):
     """A quantiser with a learned clipping threshold.
 
     Attributes:
@@ -166,7 +167,7 @@ class WeightQuantizer(_ClippingQuantizer):
         return super().extra_repr() + ("" if self.normalize else ", normalize=False")
 
 
-class MaxWeightQuantizer(nn.Module):
+class MaxWeightQuantizer(NotScriptable, nn.Module):
     """Uniform quantiser of the first and last layers' weights, ``round(m w / s) * s / m``, ``s = max |w|``.
 
     ``m = 2^(bit - 1) - 1`` (127 at 8 bits), so codes always fit a signed integer of `bit` bits. Nothing is learned;
@@ -196,7 +197,7 @@ class MaxWeightQuantizer(nn.Module):
     def forward(self, weight: Tensor) -> Codes:
         """Returns integer codes and their scale ``s / m``."""
         magnitudes = weight.detach().float()
-        largest = scalar(magnitudes.abs().amax() if self.magnitude else magnitudes.amax())
+        largest = scalar(magnitudes.abs().max() if self.magnitude else magnitudes.max())  # ONNX has no amax of all
         # A layer of zeros has codes 0 at any scale; one so small that 1 / scale would overflow counts as zeros.
         scale: Scalar
         if isinstance(largest, float):

@@ -27,7 +27,7 @@ from apot_lit.report.integer_tables import integer_tables
 from apot_lit.report.levels_compared import levels_compared
 from apot_lit.report.mixed_table import MIXED, MIXED_FRONT, mixed_section, without_mixed
 from apot_lit.report.page import build_page
-from apot_lit.report.parts import parts_table
+from apot_lit.report.parts import effects, parts_table
 from apot_lit.report.plots import all_pictures, feature
 from apot_lit.report.ptq_table import ptq_section
 from apot_lit.report.runs_csv import write_csv
@@ -44,6 +44,7 @@ from apot_lit.report.sentences import (
 )
 from apot_lit.report.shipped_table import shipped_table
 from apot_lit.report.tables import Published, markdown, read_published
+from apot_lit.report.training_time import training_time_table
 from apot_lit.report.unit_prices import FILES, Prices, read_prices
 from apot_lit.runs.contents import NotUsable, read_json
 from apot_lit.runs.files import write_text
@@ -127,6 +128,9 @@ def document_sections(collection: Collection, published: Published, results_dir:
     measured = {**benchmark_tables(results_dir), **integer_sections(results_dir)}
     sections = {"results": markdown(collection, published), **measured, "comparison": levels_compared(collection)}
     sections[_OTHER] = data_section(whole, _OTHER)
+    took = training_time_table(whole)
+    if took is not None:
+        sections["training_time"] = took
     aims_file = results_dir / "aims.csv"
     with _one_line(f"{aims_file}: damaged"):
         aims = read_aims(collection, aims_file) if aims_file.is_file() else []
@@ -134,7 +138,7 @@ def document_sections(collection: Collection, published: Published, results_dir:
         sections["aims"] = aims_table(aims)
     parts = parts_table(collection)
     if parts is not None:
-        sections["parts"] = parts
+        sections |= {"parts": parts, **effects(collection)}
     summary = best_summary(collection)
     if summary is not None:
         sections["summary"] = summary

@@ -6,7 +6,7 @@ from apot_lit.quant.spec import FULL_PRECISION
 from apot_lit.report.collect import Collection, Group
 from apot_lit.report.levels_compared import compared_families
 from apot_lit.report.levels_sentence import levels_sentence
-from apot_lit.report.pairs import Pairs, apot_and_uniform, described, difference, sharing
+from apot_lit.report.pairs import Pairs, apot_and_uniform, change_of, sharing
 from apot_lit.report.parts import part_changes
 from apot_lit.report.sentences import Aim, best_with_stem
 from apot_lit.report.tables import percent_spread
@@ -71,21 +71,12 @@ def _against_float(collection: Collection) -> str:
         for bit in _bits(group):
             pairs = sharing(group, _models(group), (bit, "apot"), (FULL_PRECISION, "float"))
             if len(pairs) > 1:
-                found.append(f"{_change(pairs)} at {bit} bits")
+                found.append(f"{change_of(pairs)} at {bit} bits")
         if found:
             parts.append(f"by the recipe `{recipe}` {listed(found)}")
     if not parts:
         return "What quantisation costs against float32 is not known yet: there are not several runs that share a seed."
     return f"What quantisation costs: APoT minus float32, over networks and seeds, is {'; '.join(parts)}."
-
-
-def _change(pairs: Pairs) -> str:
-    """The mean difference of pairs, with its verdict and their number."""
-    compared = difference(pairs)
-    if compared is None or compared.more_than_noise is None:
-        return described(compared, (), "seed")
-    verdict = "more than noise" if compared.more_than_noise else "within noise"
-    return f"{100 * compared.difference:+z.2f} ± {100 * compared.half_width:.2f} ({verdict}, {len(pairs)} pairs)"
 
 
 def _parts(collection: Collection) -> str:
@@ -95,7 +86,7 @@ def _parts(collection: Collection) -> str:
         return "What the parts of the quantiser are worth is not known yet: there are no runs without one of them."
     said = []
     for bit in dict.fromkeys(change.bit for change in run):
-        own = [f"{change.part.name.partition(' (')[0]}: {_change(change.pairs)}" for change in run if change.bit == bit]
+        own = [f"{change.part.short}: {change_of(change.pairs)}" for change in run if change.bit == bit]
         said.append(f"at {bit} bits {'; '.join(own)}")
     left = len(changes) - len(run)
     rest = f" {left} of {len(changes)} such changes were not run yet." if left else ""
@@ -116,7 +107,7 @@ def _side_by_side(group: Group) -> Iterator[str]:
             pairs = apot_and_uniform(group, [model], bit)
             if pairs:
                 apot, uniform = (percent_spread([runs[one].test_accuracy for runs in pairs.values()]) for one in (0, 1))
-                found.append(f"{apot} and {uniform} % at {bit} bits, a difference of {_change(pairs)}")
+                found.append(f"{apot} and {uniform} % at {bit} bits, a difference of {change_of(pairs)}")
         if found:
             yield f"{model} by the recipe `{group.recipe}` has, with APoT and with uniform levels, {'; '.join(found)}"
 
@@ -132,7 +123,7 @@ def _small_stem(collection: Collection) -> str:
             }
             if pairs:
                 accuracy = percent_spread([run.test_accuracy for run in small.runs[row]])
-                parts.append(f"{_kind(row)} has {accuracy} %, against the published stem {_change(pairs)}")
+                parts.append(f"{_kind(row)} has {accuracy} %, against the published stem {change_of(pairs)}")
     if not parts:
         return "What a stem that keeps all pixels gives is not known yet."
     return f"With the small stem (`model.stem=small`), by the recipe `best`, {'; '.join(parts)}."

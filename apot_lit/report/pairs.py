@@ -68,6 +68,15 @@ def described(comparison: Comparison | None, pairs: Iterable[tuple[Run, Run]], u
     return f"{said}, {apart} on two machines" if apart else said
 
 
+def change_of(pairs: Pairs) -> str:
+    """The difference of at least one pair within a sentence: with its interval, its verdict and how many pairs."""
+    compared = difference(pairs)
+    if compared is None or compared.more_than_noise is None:
+        return described(compared, (), "seed")
+    verdict = "more than noise" if compared.more_than_noise else "within noise"
+    return f"{100 * compared.difference:+z.2f} ± {100 * compared.half_width:.2f} ({verdict}, {len(pairs)} pairs)"
+
+
 def machines(runs: Iterable[Run]) -> int:
     """On how many kinds of machine runs were made: CPU, threads and device together; those that are not known aside."""
     return len({run.machine for run in runs} - {None})

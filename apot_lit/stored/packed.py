@@ -102,6 +102,17 @@ def load_packed(path: str | Path) -> Executor:
     return Executor(integers)
 
 
+def packed_config(path: str | Path) -> dict[str, Any]:
+    """The configuration of the training that a packed file carries; empty for a network of other code.
+
+    Raises:
+        UserError: as `read_packed`.
+    """
+    metadata, _ = read_container(path, str(path))
+    config: dict[str, Any] = _json(metadata, "config", Plain(), str(path))
+    return config
+
+
 @torch.no_grad()
 def read_packed(path: str | Path, network: nn.Module | None = None, where: str | None = None) -> Packed:
     """Reads all that a file holds.

@@ -129,13 +129,13 @@ def _from_packed(path: str | Path, where: str) -> Trained:
     wrong = misfit(packed.config, NETWORK_CONFIG)
     if wrong is not None:
         raise UserError(f"{where}: its configuration is not as this project writes it ({wrong})")
-    _require_data(packed.config, where)
+    data_options(packed.config, where)
     _require_numbers(packed.network.state_dict(), where)
     return Trained(*packed)
 
 
 def _trained(config: dict[str, Any], state: Mapping[str, Tensor], where: str) -> Trained:
-    _require_data(config, where)
+    data_options(config, where)
     try:
         # A size out of all bounds takes no memory on the meta device, which not all makers know.
         with torch.device("cpu" if is_foreign(config) else "meta"):
@@ -149,9 +149,18 @@ def _trained(config: dict[str, Any], state: Mapping[str, Tensor], where: str) ->
     return Trained(config, network, None)
 
 
-def _require_data(config: Mapping[str, Any], where: str) -> None:
+def data_options(config: Mapping[str, Any], where: str) -> DataOptions:
+    """The options of the data in a configuration that was read from a file, which may lack a directory.
+
+    Args:
+        config: of a network.
+        where: what named the file, for the message.
+
+    Raises:
+        UserError: for options that the data can't have.
+    """
     try:
-        DataOptions(**{"data_dir": "", **config["data"]})
+        return DataOptions(**{"data_dir": "", **config["data"]})
     except (ValueError, TypeError, KeyError) as error:
         raise _configuration_error(error, where) from error
 

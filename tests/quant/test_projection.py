@@ -5,6 +5,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from apot_lit.quant.levels import level_set
+from apot_lit.quant.projection import _project_to_power_of_two, _search_power_of_two
 from apot_lit.quant.quantizers import ActivationQuantizer, WeightQuantizer
 from tests.quant import exact
 
@@ -162,3 +163,15 @@ def test_no_intermediate_is_larger_than_the_input(scheme, bits, signed):
         codes, scale = quantizer(x)
         (codes * scale).sum().backward()
     assert x.numel() <= recorded.largest <= 2 * x.numel()
+
+
+@cases
+def test_graphs_find_the_same_powers_of_two_by_arithmetic(bits):
+    smallest = max(-(2**bits - 2), -126)
+    powers = torch.tensor([2.0**exponent for exponent in range(-126, 1)])
+    at = torch.cat([powers, 1.5 * powers, 0.75 * powers])  # levels and midpoints
+    near = torch.cat([at, *(torch.nextafter(at, torch.tensor(end)) for end in (9.0, -9.0)), torch.rand(500)])
+    x = torch.cat([near, -near, torch.tensor([0.0, torch.nan])]).clamp(-1, 1)
+    found, expected = (search(x, smallest) for search in (_search_power_of_two, _project_to_power_of_two))
+    torch.testing.assert_close(found, expected, rtol=0, atol=0, equal_nan=True)
+    assert len(found.abs().unique()) >= min(2**bits, 100)
