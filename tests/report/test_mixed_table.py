@@ -5,6 +5,7 @@ from copy import deepcopy
 from statistics import mean
 
 import pytest
+from scipy.stats import ttest_rel
 
 from apot_lit.report.collect import collect
 from apot_lit.report.mixed_table import mixed_section, without_mixed
@@ -83,6 +84,11 @@ def test_the_table_has_sizes_mean_bits_and_both_differences(collection):
     assert larger.startswith("-1.00 ± ")
     assert larger.endswith(", more than noise (all 3)")
     assert "0 are better and 1 worse than the next larger one" in text
+    # All pairs with 3 bits differ by the same, so that this p is 0; the other one is then the last of Holm's steps.
+    two, three = ([accuracy(bit, seed) for seed in range(3)] for bit in (2, 3))
+    left = 1 + (ttest_rel([value - 0.01 for value in three], two).pvalue < 0.05)
+    said = f"{left} of them {'is' if left == 1 else 'are'} below 0.05"
+    assert f"the p-values of 2 comparisons corrected for their number (Holm), {said}" in text
     assert "3 trials, 1 of them stopped early, 2 on the front; on Z80, 1 thread" in text
     assert rows["2, the knee"] == ["118,800", "2 3", "95.00"]
 
