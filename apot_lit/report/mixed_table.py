@@ -128,10 +128,13 @@ def _compared(entries: Sequence[Entry], mixed: Sequence[Entry]) -> list[str]:
             other = _beside(entry, entries, side)
             pairs = {} if other is None else _pairs(entry, other)
             one = difference(pairs)
-            cells.append(
-                "-" if one is None or other is None else f"{described(one, pairs.values(), 'seed')} ({other.name})"
-            )
-            comparisons += [] if one is None else [one]
+            if one is None or other is None:
+                cells.append("-")
+                continue
+            share = 100 * abs(other.size / entry.size - 1)
+            which = f"({other.name}: {share:.0f} % {'more' if side == _LARGER else 'fewer'} bytes)"
+            cells.append(f"{described(one, pairs.values(), 'seed')} {which}")
+            comparisons.append(one)
         rows.append(cells)
     machines = sorted({run.machine or "an unknown machine" for entry in mixed for run in entry.runs})
     verdict = (
