@@ -1,6 +1,7 @@
 """A trial that is stopped in a real training, and gone on with."""
 
 import csv
+import json
 
 import pytest
 
@@ -15,7 +16,7 @@ TINY = [
 
 
 @pytest.mark.slow
-def test_a_stopped_trial_leaves_its_epochs_and_a_checkpoint(tmp_path):
+def test_a_stopped_trial_leaves_its_epochs_and_a_checkpoint(tmp_path, run_script):
     config = composed("train", tmp_path, *TINY)
     with pytest.raises(FarBehind) as stopped:
         run_trial(config, [0.0, 1.1, 1.1])
@@ -32,3 +33,11 @@ def test_a_stopped_trial_leaves_its_epochs_and_a_checkpoint(tmp_path):
     written = (tmp_path / "result.json").read_bytes()
     assert run_trial(config, [1.1, 1.1])["history"] == result["history"]
     assert (tmp_path / "result.json").read_bytes() == written
+    assert "test_accuracy" not in result
+
+    checkpoint, tested = tmp_path / "checkpoints/last.ckpt", tmp_path / "tested"
+    outcome = run_script("train.py", f"ckpt_path={checkpoint}", f"hydra.run.dir={tested}")
+    assert outcome.code == 0, outcome.err
+    after = json.loads((tested / "result.json").read_text())
+    assert sum(map(sum, after["confusion"])) == 10_000
+    assert (after["val_accuracy"], after["config"]["test"]) == (result["val_accuracy"], True)
