@@ -109,8 +109,7 @@ def packed_config(path: str | Path) -> dict[str, Any]:
         UserError: as `read_packed`.
     """
     metadata, _ = read_container(path, str(path))
-    config: dict[str, Any] = _json(metadata, "config", Plain(), str(path))
-    return config
+    return dict(_json(metadata, "config", Plain(), str(path)))
 
 
 @torch.no_grad()
