@@ -51,8 +51,8 @@ def job(function: Callable[[dict[str, Any]], Any]) -> Callable[[DictConfig], Any
         with _silence() if in_multirun() and not _started_by_user() else nullcontext():
             try:
                 settings = plain(config)
-                if "trainer" in settings:
-                    _refuse_distributed_multirun(settings["trainer"])
+                if "trainer" in settings and in_multirun():
+                    refuse_several_devices(settings["trainer"], "a multirun", ", or no -m")
                 if "torch" not in sys.modules and is_first_process():
                     print("loading torch ...", flush=True)  # it takes seconds
                 return function(settings)
@@ -195,13 +195,22 @@ def _missing_choice(error: AssertionError) -> str | None:
     return f"{below[0]}: needs a {section} to be chosen first, by {section}=..."
 
 
-def _refuse_distributed_multirun(trainer: dict[str, Any]) -> None:
-    """Lightning's other processes repeat the command line, which for a multirun would be all of its jobs."""
+def refuse_several_devices(trainer: dict[str, Any], what: str, or_else: str = "") -> None:
+    """Lightning's other processes repeat the command line, which for many trainings would be all of them.
+
+    Args:
+        trainer: the section.
+        what: is run, for the message.
+        or_else: another way out, for the message.
+
+    Raises:
+        UserError: if the training is one of several processes.
+    """
     devices = trainer["devices"]
     one = len(devices) == 1 if isinstance(devices, list) else str(devices) == "1"
     several = not one or trainer["num_nodes"] > 1 or "ddp" in trainer["strategy"]
-    if several and in_multirun():
-        raise UserError("a multirun runs on one device: give trainer.devices=1 trainer.strategy=auto, or no -m")
+    if several:
+        raise UserError(f"{what} runs on one device: give trainer.devices=1 trainer.strategy=auto{or_else}")
 
 
 def _started_by_user() -> bool:

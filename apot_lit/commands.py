@@ -62,6 +62,7 @@ def search(config: dict[str, Any]) -> None:
     from apot_lit.search.study import require_optuna
 
     require_optuna()
+    cli.refuse_several_devices(config["trainer"], "a search")
     from apot_lit.search.conduct import search
 
     directory = Path(config["paths"]["output_dir"])

@@ -8,8 +8,9 @@ from apot_lit.evaluation.cost import measure_cost
 from apot_lit.models.build import build_network
 from apot_lit.quant import quant_layers
 from apot_lit.report.collect import Collection, Group, Run
+from apot_lit.report.levels_compared import SIGNIFICANT
 from apot_lit.report.pairs import Pairs, described, difference
-from apot_lit.report.statistics import Comparison
+from apot_lit.report.statistics import Comparison, holm
 from apot_lit.report.tables import Table, percent_spread
 from apot_lit.runs.protocol import SCHEME_NAMES, Row
 from apot_lit.runs.text import counted
@@ -127,15 +128,18 @@ def _compared(entries: Sequence[Entry], mixed: Sequence[Entry]) -> list[str]:
             other = _beside(entry, entries, side)
             pairs = {} if other is None else _pairs(entry, other)
             one = difference(pairs)
-            cells.append(
-                "-" if one is None or other is None else f"{described(one, pairs.values(), 'seed')} ({other.name})"
-            )
-            comparisons += [] if one is None else [one]
+            if one is None or other is None:
+                cells.append("-")
+                continue
+            share = 100 * abs(other.size / entry.size - 1)
+            which = f"({other.name}: {share:.0f} % {'more' if side == _LARGER else 'fewer'} bytes)"
+            cells.append(f"{described(one, pairs.values(), 'seed')} {which}")
+            comparisons.append(one)
         rows.append(cells)
     machines = sorted({run.machine or "an unknown machine" for entry in mixed for run in entry.runs})
     verdict = (
         f"Of {counted(len(mixed), 'network')} of the front that were trained with several seeds, {_verdict(found)}, by "
-        "more than noise."
+        f"more than noise; {_corrected(found)}."
     )
     note = (
         "Accuracies are those of the 10,000 test images, mean ± standard deviation over seeds; mean bits are those of "
@@ -144,6 +148,17 @@ def _compared(entries: Sequence[Entry], mixed: Sequence[Entry]) -> list[str]:
     )
     headers = ["Bits of the layers", "Bytes", "Mean bits", "Test accuracy, %", "Seeds", *_SIDES.values()]
     return [verdict, Table("mixed", headers, rows).markdown(), note]
+
+
+def _corrected(found: Mapping[int, Sequence[Comparison]]) -> str:
+    """What is left when so many comparisons are corrected for their number."""
+    every = [one for comparisons in found.values() for one in comparisons]
+    known = {place: one.p_value for place, one in enumerate(every) if one.p_value is not None}
+    left = sum(p < SIGNIFICANT for p in holm(known, len(every)).values())
+    corrected = f"{counted(len(every), 'comparison')} corrected for their number (Holm)"
+    return (
+        f"with the p-values of {corrected}, {left or 'none'} of them {'is' if left < 2 else 'are'} below {SIGNIFICANT}"
+    )
 
 
 def _beside(entry: Entry, entries: Sequence[Entry], side: int) -> Entry | None:

@@ -5,6 +5,7 @@ from copy import deepcopy
 from statistics import mean
 
 import pytest
+from scipy.stats import ttest_rel
 
 from apot_lit.report.collect import collect
 from apot_lit.report.mixed_table import mixed_section, without_mixed
@@ -79,10 +80,16 @@ def test_the_table_has_sizes_mean_bits_and_both_differences(collection):
     accuracies = {bit: mean(accuracy(bit, seed) for seed in range(3)) for bit in (2, 3)}
     smaller, larger = rows["2 2 2 2 2 2 2 2 3 3 3"][4:]
     assert smaller.startswith(f"{100 * (accuracies[3] - 0.01 - accuracies[2]):+.2f} ± ")
-    assert smaller.endswith("(all 2)")
+    assert smaller.endswith(f"(all 2: {100 - 100 * 90128 / size:.0f} % fewer bytes)")
     assert larger.startswith("-1.00 ± ")
-    assert larger.endswith(", more than noise (all 3)")
+    more = 100 * (90128 + sum(WEIGHTS.values()) / 8) / size - 100
+    assert larger.endswith(f", more than noise (all 3: {more:.0f} % more bytes)")
     assert "0 are better and 1 worse than the next larger one" in text
+    # All pairs with 3 bits differ by the same, so that this p is 0; the other one is then the last of Holm's steps.
+    two, three = ([accuracy(bit, seed) for seed in range(3)] for bit in (2, 3))
+    left = 1 + (ttest_rel([value - 0.01 for value in three], two).pvalue < 0.05)
+    said = f"{left} of them {'is' if left == 1 else 'are'} below 0.05"
+    assert f"the p-values of 2 comparisons corrected for their number (Holm), {said}" in text
     assert "3 trials, 1 of them stopped early, 2 on the front; on Z80, 1 thread" in text
     assert rows["2, the knee"] == ["118,800", "2 3", "95.00"]
 

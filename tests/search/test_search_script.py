@@ -178,6 +178,7 @@ def test_a_pattern_of_the_user_stays_but_what_is_searched_wins(search, tmp_path)
         (["ckpt_path=x"], ["ckpt_path"]),
         (["sweep=quick"], ["sweep"]),
         (["optimizer.lr=-1"], ["optimizer.lr=-1"]),
+        (["trainer=ddp_cpu", "trainer.devices=2"], ["a search runs on one device", "trainer.devices=1"]),
     ],
     ids=lambda value: " ".join(value),
 )  # fmt: skip
