@@ -3,9 +3,9 @@
 # make and git.
 #
 #   PYTHON=python3.12   the interpreter .venv is made from (default: python3)
-#   ARGS="..."          passed on to train.py, evaluate.py, export.py, hardware.py, predict.py, benchmark.py, report.py, pytest or the lock resolver
+#   ARGS="..."          passed on to train.py, evaluate.py, export.py, hardware.py, predict.py, search.py, benchmark.py, report.py, pytest or the lock resolver
 
-DOCUMENTS := README.md,docs/results.md,docs/comparison.md,docs/benchmarks.md,docs/reference.md,docs/recipe.md,docs/integers.md,docs/hardware.md,docs/fashion_mnist.md,docs/microcontroller.md,docs/ptq.md
+DOCUMENTS := README.md,docs/results.md,docs/comparison.md,docs/benchmarks.md,docs/reference.md,docs/recipe.md,docs/integers.md,docs/hardware.md,docs/fashion_mnist.md,docs/microcontroller.md,docs/ptq.md,docs/search.md
 
 PYTHON ?= python3
 ARGS ?=
@@ -36,7 +36,7 @@ define CHECK_PYTHON
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help venv train evaluate export hardware predict benchmark report docs demo test test-all lint format lock clean distclean
+.PHONY: help venv train evaluate export hardware predict search benchmark report docs demo test test-all lint format lock clean distclean
 
 help: ## List the targets
 	@echo 'usage: make TARGET [ARGS="..."] [PYTHON=python3.12]'
@@ -60,12 +60,15 @@ hardware: $(STAMP) ## Write arithmetic units in Verilog, prove and price them, i
 predict: $(STAMP) ## Classify pictures, e.g. make predict ARGS="ckpt_path=... images=photo.jpg"
 	$(PY) predict.py $(ARGS)
 
+search: $(STAMP) ## Search bits of layers, e.g. make search ARGS="model=resnet10 experiment=fast search.trials=50"
+	$(PY) search.py $(ARGS)
+
 benchmark: $(STAMP) ## Measure what quantised training costs, in about a minute; ARGS="benchmark=full" for all
 	$(PY) benchmark.py benchmark=quick $(ARGS)
 
 report: $(STAMP) ## Make outputs/report and the numbers in README.md and docs/ from results/
 	$(PY) report.py "documents=[$(DOCUMENTS)]" $(ARGS)
-	cp outputs/report/weight.png outputs/report/accuracy_best.png outputs/report/hardware.png docs/
+	cp $(addprefix outputs/report/,weight.png accuracy_best.png comparison.png hardware.png) docs/
 
 docs: $(STAMP) ## Make the documentation as a site in outputs/site; whatever is wrong with a link ends it
 	NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --strict $(ARGS)
@@ -95,7 +98,7 @@ lock: $(UV_STAMP) ## Regenerate requirements.lock from pyproject.toml
 	$(CHECK_PYTHON)
 	"$(UV)" pip compile --quiet --universal --fork-strategy fewest --generate-hashes \
 	    --python-version 3.11 --custom-compile-command "make lock" \
-	    --extra dev --extra docs --extra export --extra hardware --extra launchers --extra loggers --extra web -o requirements.lock $(ARGS) pyproject.toml
+	    --extra dev --extra docs --extra export --extra hardware --extra launchers --extra loggers --extra search --extra web -o requirements.lock $(ARGS) pyproject.toml
 
 clean: ## Remove caches and build products (keeps .venv and outputs/)
 	rm -rf $(CACHES) *.egg-info

@@ -3,8 +3,9 @@
 import functools
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext, redirect_stdout
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -139,11 +140,34 @@ def task_overrides() -> list[str]:
 
 def default_config() -> dict[str, Any]:
     """The configuration of the script that runs, without any override."""
+    return plain(_composed(str(HydraConfig.get().job.config_name), []))
+
+
+def composer(script: str, overrides: Sequence[str]) -> Callable[[Mapping[str, Any]], dict[str, Any]]:
+    """A function from values of options, by name, to a configuration of another script, with these overrides besides.
+
+    The function raises UserError for a wrong name, type or value.
+    """
+    composed = _composed(script, overrides)
+
+    def compose(values: Mapping[str, Any]) -> dict[str, Any]:
+        config = deepcopy(composed)
+        try:
+            for key, value in values.items():
+                OmegaConf.update(config, key, value, merge=False)
+            return plain(config)
+        except OmegaConfBaseException as error:
+            raise UserError(explain(error)) from error
+
+    return compose
+
+
+def _composed(script: str, overrides: Sequence[str]) -> DictConfig:
     loader = GlobalHydra.instance().config_loader()
-    config = loader.load_configuration(HydraConfig.get().job.config_name, overrides=[], run_mode=RunMode.RUN)
+    config = loader.load_configuration(script, overrides=list(overrides), run_mode=RunMode.RUN)
     with open_dict(config):
         del config["hydra"]
-    return plain(config)
+    return config
 
 
 def explain(error: Exception) -> str:

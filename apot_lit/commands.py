@@ -1,4 +1,4 @@
-"""The commands: what ``apot-train`` and ``python train.py`` do, and the six others."""
+"""The commands: what ``apot-train`` and ``python train.py`` do, and the seven others."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -54,6 +54,20 @@ def train(config: dict[str, Any]) -> float | None:
         print(f"{directory.name}: another process trains it", flush=True)
         return None
     return result.get("val_accuracy")
+
+
+@_command
+def search(config: dict[str, Any]) -> None:
+    """Searches bits of layers and other options: accuracy in validation against cost."""
+    from apot_lit.search.study import require_optuna
+
+    require_optuna()
+    from apot_lit.search.conduct import search
+
+    directory = Path(config["paths"]["output_dir"])
+    own = [one for one in cli.task_overrides() if not one.lstrip("+~").startswith("search.")]
+    with recording(_log(config, "search"), config):
+        search(config["search"], directory, cli.composer("train", own))
 
 
 @_command

@@ -32,6 +32,16 @@ def called() -> list[str]:
     return ["python", program] if program.endswith(".py") else [Path(program).name]
 
 
+def train_command() -> list[str]:
+    """The words that call the training program: as it was called, or ``apot-train``, or ``python train.py``.
+
+    A job that a launcher started in a process of its own runs in the launcher's program, which is none to call.
+    """
+    if Path(sys.argv[0]).name in ("train.py", "apot-train"):
+        return called()
+    return ["apot-train"] if CLONE is None else ["python", "train.py"]
+
+
 def only_in_clone(path: Path) -> str:
     """What to add to "there is no such file": that an installed package lacks what the repository has there, or ""."""
     lacking = [name for name in path.parts if name in ("results", "pretrained")]

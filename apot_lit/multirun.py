@@ -2,6 +2,7 @@
 
 import os
 import signal
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from itertools import count
 from pathlib import Path
@@ -115,12 +116,50 @@ class Jobs(Callback):
                 runs.append(Run(place, result))
         if runs:
             print(f"\n{summarise(runs, root)}\nwritten: {root / SUMMARY_FILE}")
-        if failed:
-            tell(
-                f"{len(failed)} of {len(places)} jobs failed: {', '.join(failed)}; see error.txt in the directory of "
-                f"each; the first: {next(iter(failed.values()))}"
-            )
-            raise SystemExit(EXIT_USER_ERROR)
+        _tell_failed(failed, places)
+
+
+class Evaluations(Callback):
+    """Tells at the end of many evaluations which failed, and puts all others into one table."""
+
+    def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
+        """Forgets what failed in an earlier call with the same directory."""
+        from apot_lit.sweep.failure import forget_failure  # late: single evaluations have no use for it
+
+        for path in Path(config.hydra.sweep.dir).glob("*/"):
+            forget_failure(path)
+
+    def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
+        """Prints and writes the table of all evaluations; tells of the jobs that failed."""
+        from apot_lit.evaluation.collected import EVALUATIONS_FILE, collect_evaluations, read_evaluation
+        from apot_lit.evaluation.evaluate import EVALUATION_FILE
+        from apot_lit.runs.contents import NotUsable
+        from apot_lit.sweep.failure import failure
+
+        root = Path(config.hydra.sweep.dir)
+        places = sorted(root.glob("*/"), key=lambda path: (len(path.name), path.name))  # they are numbers
+        failed = {place.name: reason for place in places if (reason := failure(place)) is not None}
+        evaluations = []
+        for place in places:
+            if place.name in failed:
+                continue
+            try:
+                evaluations.append(read_evaluation(place / EVALUATION_FILE))
+            except NotUsable as error:
+                failed[place.name] = f"{place / EVALUATION_FILE}: {error}"
+        if evaluations:
+            print(f"\n{collect_evaluations(evaluations, root)}\nwritten: {root / EVALUATIONS_FILE}")
+        _tell_failed(failed, places)
+
+
+def _tell_failed(failed: Mapping[str, str], places: Sequence[Path]) -> None:
+    """Tells which jobs of a multirun failed and leaves; nothing where none did."""
+    if failed:
+        tell(
+            f"{len(failed)} of {len(places)} jobs failed: {', '.join(failed)}; see error.txt in the directory of "
+            f"each; the first: {next(iter(failed.values()))}"
+        )
+        raise SystemExit(EXIT_USER_ERROR)
 
 
 def _check(config: DictConfig) -> None:

@@ -15,8 +15,8 @@ PACKAGE = ROOT / "apot_lit"
 ROOMS = [
     *("errors", "installed", "quant", "models", "graph", "integer", "data", "config", "interop", "runs", "stored"),
     "training",
-    *("evaluation", "export", "runtime", "hardware", "predict", "sweep", "benchmark", "report", "cli", "multirun"),
-    "commands",
+    *("evaluation", "export", "runtime", "hardware", "predict", "sweep", "benchmark", "report", "search", "cli"),
+    *("multirun", "commands"),
 ]
 QUANT_ORDER = [
     *(

@@ -15,7 +15,10 @@ from tests.conftest import ROOT
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 BLOCKS = [block for path in DOCUMENTS for block in re.findall(r"```bash\n(.*?)```", path.read_text(), re.DOTALL)]
 COMMANDS = [line.partition(" #")[0].strip() for block in BLOCKS for line in block.splitlines() if line.strip()]
-SCRIPTS = ("train.py", "evaluate.py", "benchmark.py", "report.py", "export.py", "predict.py", "hardware.py")
+SCRIPTS = (
+    *("train.py", "search.py", "evaluate.py", "export.py", "predict.py"),
+    *("benchmark.py", "report.py", "hardware.py"),
+)
 
 
 def script_calls():

@@ -35,6 +35,8 @@ EXAMPLES = {
     "benchmark": ("", "benchmark=full", "benchmark=inference"),
     "hardware": ("", "hardware=full bits=[4] targets=[gates]",
                  "ckpt_path=outputs/train/<run>/checkpoints/best.ckpt layer=layer2.0.conv2"),
+    "search": ("model=resnet10 experiment=fast", "model=resnet10 search.groups=stages search.cost=operations",
+               "search.bits=[] 'search.space={optimizer.lr: {low: 0.01, high: 0.1}}'"),
 }  # fmt: skip
 _GROUPS = {
     "model": "the network",
@@ -59,6 +61,7 @@ _OF = {
     "report": (),
     "hardware": ("hardware", "model"),
     "benchmark": ("benchmark", "optimizer", "scheduler", "callbacks", "logger"),
+    "search": tuple(group for group in _GROUPS if group not in ("benchmark", "hardware", "sweep")),
 }
 _INTERNAL = ("paths",)
 _COMPOSED = ("model", "callbacks")  # of these, a file that is composed of no others is only a part of others
@@ -95,7 +98,7 @@ def help_text(script: str, program: str | None = None) -> str:
     GlobalHydra.instance().clear()
     with initialize_config_dir(str(CONF), version_base="1.3"):
         loader = GlobalHydra.instance().config_loader()
-        groups = {group: ", ".join(_choices(loader, group, script == "train")) for group in _OF[script]}
+        groups = {group: ", ".join(_choices(loader, group, "experiment" in _OF[script])) for group in _OF[script]}
         choices = [(f"{group}=", f"{_GROUPS[group]}: {names}") for group, names in groups.items()]
         composed = OmegaConf.to_container(compose(script), resolve=False)
     assert isinstance(composed, dict)

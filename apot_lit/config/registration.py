@@ -14,6 +14,7 @@ from apot_lit.config.schemas import (
     HardwareConfig,
     PredictConfig,
     ReportConfig,
+    SearchConfig,
     TrainConfig,
 )
 from apot_lit.config.sections import MODEL_SCHEMAS, OPTIMIZER_SCHEMAS, SCHEDULER_SCHEMAS
@@ -30,6 +31,7 @@ SCHEMAS = {
     "report": ReportConfig,
     "benchmark": BenchmarkConfig,
     "hardware": HardwareConfig,
+    "search": SearchConfig,
 }
 
 _TARGETS = ("callbacks", "logger")  # sections of what Hydra instantiates
@@ -44,6 +46,8 @@ def register() -> None:
             OmegaConf.set_struct(node.trainer, False)  # takes any option of Lightning's Trainer, which checks them
         if "quant" in node and "overrides" in node.quant:
             OmegaConf.set_struct(node.quant.overrides, False)  # takes any pattern of layers' names
+        if "search" in node:
+            OmegaConf.set_struct(node.search.space, False)  # takes any option
         store.store(name=f"{name}_schema", node=node)
     for group, schemas in (("optimizer", OPTIMIZER_SCHEMAS), ("scheduler", SCHEDULER_SCHEMAS)):
         for schema in schemas:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any
 
+from apot_lit.config.search_options import SearchOptions
 from apot_lit.config.sections import (
     MISSING,
     NETWORKS,
@@ -60,11 +61,10 @@ class SweepConfig:
 
 
 @dataclass
-class TrainConfig(FitConfig):
-    """Configuration of train.py."""
+class RecipeConfig(FitConfig):
+    """What is trained, and how."""
 
     recipe: str = option("default", None, "name that results are grouped by")
-    ckpt_path: str | None = option(None, None, "go on with this run: its last.ckpt")
     init_from: str | None = option(None, None, "start from the weights of this checkpoint")
     distill_from: str | None = option(None, None, "learn from this checkpoint's predictions as well")
     distill_weight: float = option(0.5, Number(0, 1), "share of the teacher in the loss")
@@ -72,7 +72,22 @@ class TrainConfig(FitConfig):
     model: Any = MISSING
     quant: QuantConfig = field(default_factory=QuantConfig)
     trainer: TrainerConfig = field(default_factory=TrainerConfig)
+
+
+@dataclass
+class TrainConfig(RecipeConfig):
+    """Configuration of train.py."""
+
+    test: bool = option(True, TRUTH, "look at the test images, once, at the end")
+    ckpt_path: str | None = option(None, None, "go on with this run: its last.ckpt")
     sweep: SweepConfig | None = None
+
+
+@dataclass
+class SearchConfig(RecipeConfig):
+    """Configuration of search.py."""
+
+    search: SearchOptions = field(default_factory=SearchOptions)
 
 
 @dataclass

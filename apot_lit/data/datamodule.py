@@ -101,18 +101,18 @@ class ImageDataModule(pl.LightningDataModule):
         prepare_set(self.options)
 
     def setup(self, stage: str | None = None) -> None:
-        """Loads the sets that the stage needs and moves them to the training device.
+        """Loads the training set and moves it to the training device, where a stage needs it.
+
+        The test images are loaded when they are first asked for: Lightning tests on other splits too.
 
         Args:
-            stage: "fit", "validate", "test" or "predict"; None loads both sets.
+            stage: "fit", "validate", "test" or "predict"; None is like "fit".
 
         Raises:
             UserError: If a file is damaged or missing.
         """
         if stage in ("fit", "validate", None):
             self._load("train")
-        if stage in ("test", "predict", None):
-            self._load("test")
 
     def train_dataloader(self) -> BatchLoader:
         """Returns the shuffled, augmented training images.

@@ -11,6 +11,7 @@ from apot_lit.quant.terms import Terms
 BLOCK = 16
 MAX_TERMS = 4
 _LINE = 116
+_BYTES = {"int8_t": 1, "apot_weight": 1, "uint8_t": 1, "int16_t": 2, "uint16_t": 2, "int32_t": 4, "int64_t": 8}
 
 Array = npt.NDArray[Any]
 
@@ -39,7 +40,15 @@ class Constants:
         key = (kind, values.astype(np.int64).tobytes())
         if key not in self._known:
             self._known[key] = unique = f"{name}_{len(self._known)}"
-            size = {"int8_t": 1, "uint8_t": 1, "int16_t": 2, "uint16_t": 2, "int32_t": 4, "int64_t": 8}.get(kind)
+            size = {
+                "int8_t": 1,
+                "apot_weight": 1,
+                "uint8_t": 1,
+                "int16_t": 2,
+                "uint16_t": 2,
+                "int32_t": 4,
+                "int64_t": 8,
+            }.get(kind)
             self.bytes += values.size * (size or values.itemsize)
             rows = _rows([str(value) for value in values.ravel().tolist()])
             self.lines += [f"static const APOT_ALIGNED {kind} {unique}[{values.size}] = {{", *rows, "};", ""]
@@ -92,6 +101,13 @@ def per_lane(values: Array, lanes: list[int], filling: int = 0) -> Array:
     return extended[np.array(lanes)]
 
 
+def taps_of(weight: Array, is_merged: bool) -> Array:
+    """Weights ``[O, I, H, W]`` as ``[O, tap, input]``, inputs filled up to whole quads; see `pack_weights`."""
+    taps = weight.transpose(0, 2, 3, 1)
+    taps = taps.reshape(len(weight), weight.shape[2], -1) if is_merged else taps.reshape(len(weight), -1, taps.shape[3])
+    return np.pad(taps, [(0, 0), (0, 0), (0, -taps.shape[2] % QUAD)])
+
+
 def pack_weights(weight: Array, groups: int, is_merged: bool) -> Array:
     """Weights ``[O, I, H, W]`` as ``[group][block][tap][quad][output in the block][input in the quad]``.
 
@@ -100,10 +116,7 @@ def pack_weights(weight: Array, groups: int, is_merged: bool) -> Array:
         groups: of the convolution.
         is_merged: whether a whole row of taps is read as one, column after column.
     """
-    taps = weight.transpose(0, 2, 3, 1)
-    taps = taps.reshape(len(weight), weight.shape[2], -1) if is_merged else taps.reshape(len(weight), -1, taps.shape[3])
-    filled = np.pad(taps, [(0, 0), (0, 0), (0, -taps.shape[2] % QUAD)])
-    lanes = per_lane(filled, lanes_of(len(weight), groups))
+    lanes = per_lane(taps_of(weight, is_merged), lanes_of(len(weight), groups))
     parts = []
     for group in np.split(lanes, groups):
         for start in range(0, len(group), BLOCK):

@@ -7,22 +7,16 @@ from typing import Any
 import numpy as np
 
 from apot_lit.errors import UserError
-from apot_lit.export.c_arrays import Constants, lanes_of, pack_blocks, pack_weights, per_lane
+from apot_lit.export.c_arrays import Constants, lanes_of, pack_blocks, pack_weights, per_lane, taps_of
 from apot_lit.export.c_offset import offsets_of
 from apot_lit.export.c_operations import QUAD, Frame, Map, Operation, values_of
+from apot_lit.export.c_parts import fit_into_16_bits, pack_parts, quads_within_16_bits
 from apot_lit.export.c_plain import plain_parameters
 from apot_lit.export.c_plan import plan, ranges
 from apot_lit.export.workspace import Need, plan_workspace
 from apot_lit.graph.steps import INPUT, Add, Relu, Step
-from apot_lit.integer.fixed_point import check_logits
-from apot_lit.integer.network import (
-    Accumulate,
-    ChannelThreshold,
-    Head,
-    IntegerNetwork,
-    Rescale,
-    Threshold,
-)
+from apot_lit.integer.fixed_point import check_logits, sum_range
+from apot_lit.integer.network import Accumulate, ChannelThreshold, Head, IntegerNetwork, Rescale, Threshold
 from apot_lit.integer.widths import head_reach
 from apot_lit.quant.terms import terms_of_codes
 
@@ -139,6 +133,7 @@ class DataWriter:
         if not set(np.unique(np.abs(step.weight.astype(int))).tolist()) <= split.keys() | {0}:
             raise UserError(f"layer {step.layer}: has weights that are none of its levels")
         terms, magnitudes = self.constants.terms(split)
+        packed = pack_weights(step.weight, step.groups, is_merged)
         fields = {
             **{"in": _map(into), "out": _map(out), "kernel_height": rows, "kernel_width": taps},
             **_pairs("stride", step.stride),
@@ -148,9 +143,9 @@ class DataWriter:
             "rows": self.constants.ranges(along[0], "ranges"),
             "columns": self.constants.ranges(along[1], "ranges"),
             "inputs": -(-inputs // QUAD) * QUAD,
-            "narrow": _INT16 // (2 * step.largest * (1 + step.is_signed) * max(1, largest)),
+            "narrow": quads_within_16_bits(taps_of(step.weight, is_merged), step.largest * (1 + step.is_signed)),
             "factor": step.multiplier,
-            "weights": self.constants.array("int8_t", pack_weights(step.weight, step.groups, is_merged), "weights"),
+            "weights": self.constants.array("apot_weight", packed, "weights"),
             **{"terms": terms, "magnitudes": magnitudes},
         }
         lanes = lanes_of(len(step.weight), step.groups)
@@ -170,14 +165,19 @@ class DataWriter:
     def _finish(self, operation: Operation, lanes: list[int], groups: int) -> dict[str, Any]:
         finish = operation.finish
         if isinstance(finish, Rescale):
-            return self._rescaling(finish, operation.has_relu, lanes)
+            assert isinstance(operation.step, Accumulate)
+            parts = pack_parts(finish, sum_range(operation.step.weight, *operation.step.ends), lanes, groups)
+            rescaling = self._rescaling(finish, operation.has_relu, lanes)
+            return {**rescaling, "parts": self.constants.array("int32_t", parts, "parts")}
         assert isinstance(finish, ChannelThreshold)
         if np.abs(finish.thresholds).max(initial=0) > _INT32:
             raise UserError(f"layer {finish.layer}: its thresholds don't fit into 32 bits")
         thresholds = pack_blocks(per_lane(finish.thresholds, lanes, _INT32), groups)
+        short = np.minimum(thresholds, _INT16) if fit_into_16_bits(finish.thresholds) else None
         codes = self.constants.array("uint8_t", np.array(finish.codes) - finish.codes[0], "codes")
         return {
             "thresholds": self.constants.array("int32_t", thresholds, "thresholds"),
+            "thresholds_16": 0 if short is None else self.constants.array("int16_t", short, "short_thresholds"),
             "signs": self.constants.array("int8_t", per_lane(np.minimum(finish.sign, 0), lanes), "signs"),
             "levels": f"{{{len(finish.codes) - 1}, 0, {codes}}}",
         }

@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from apot_lit.errors import UserError
 from apot_lit.export.c_library import FLAGS, CLibrary
+from apot_lit.export.engine_layers import code_count, codes_by_layer
 
 Array = npt.NDArray[Any]
 
@@ -45,12 +46,10 @@ class CEngine:
 
     def codes(self, pixels: Array) -> tuple[Array, Mapping[str, Array]]:
         """See `Engine`."""
-        layers = [(name, shape[:3]) for name, shape in self.library.layers(of_weights=False)]
-        sizes = [int(np.prod(shape)) for _, shape in layers]
+        layers = self.library.layers(of_weights=False)
         logits = np.empty((len(pixels), self.library.classes), self.library.logit_type)
-        codes = np.empty((len(pixels), max(1, sum(sizes))), np.uint8)
+        codes = np.empty((len(pixels), code_count(layers)), np.uint8)
         session = self.library.session(1)
         for n, image in enumerate(pixels):
             session.codes(image, logits[n], codes[n])
-        parts = np.split(codes, np.cumsum(sizes)[:-1], axis=1) if sizes else []
-        return logits, {name: part.reshape(-1, *shape) for (name, shape), part in zip(layers, parts, strict=True)}
+        return logits, codes_by_layer(codes, layers)

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from apot_lit.errors import UserError
 from apot_lit.export.c_source import C_FILES, check_sums
+from apot_lit.export.engine_layers import Layer, library_layers
 from apot_lit.quant.cpu.library import build_library, find_c_compiler, private_directory
 
 Array = npt.NDArray[Any]
@@ -64,17 +65,9 @@ class CLibrary:
         """Memory for calls with some images side by side."""
         return CSession(self, images)
 
-    def layers(self, of_weights: bool) -> list[tuple[str, tuple[int, ...]]]:
+    def layers(self, of_weights: bool) -> list[Layer]:
         """Name and shape of the weights of each layer, or of the codes that it reads."""
-        names = range(self.functions.apot_layer_count(of_weights))
-        size = self.functions.apot_layer_size
-        return [
-            (
-                self.functions.apot_layer_name(of_weights, layer).decode(),
-                tuple(size(of_weights, layer, dimension) for dimension in range(4)),
-            )
-            for layer in names
-        ]
+        return library_layers(self.functions, of_weights)
 
     def weights(self, layer: int, weights: Array) -> bool:
         """Fills in the weights of a layer; returns whether what only fills up blocks is 0, as it must be."""

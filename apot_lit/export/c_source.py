@@ -11,19 +11,10 @@ from apot_lit.export.c_data import DataWriter
 from apot_lit.integer.network import IntegerNetwork
 
 RUNTIME_FILES = (
-    *("apot_runtime.h", "apot_runtime.c", "apot_internal.h", "apot_bodies.h", "apot_common.h", "apot_lanes.h"),
-    *(
-        "apot_convolution.c",
-        "apot_portable.c",
-        "apot_shift_add.c",
-        "apot_avx2.c",
-        "apot_vnni.c",
-        "apot_neon.c",
-        "apot_inspect.h",
-        "apot_inspect.c",
-        "main.c",
-        "Makefile",
-    ),
+    *("apot_runtime.h", "apot_runtime.c", "apot_internal.h", "apot_bodies.h", "apot_common.h"),
+    *("apot_lanes.h", "apot_pairs.h", "apot_finish.h", "apot_avx2_steps.h", "apot_vnni_steps.h"),
+    *("apot_convolution.c", "apot_portable.c", "apot_shift_add.c", "apot_avx2.c", "apot_vnni.c", "apot_neon.c"),
+    *("apot_inspect.h", "apot_inspect.c", "main.c", "Makefile"),
 )
 SUMS = "SHA256SUMS"
 C_FILES = ("network.h", "network.c", *RUNTIME_FILES, SUMS)

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from apot_lit.errors import UserError
 from apot_lit.export.c_source import check_sums
+from apot_lit.export.engine_layers import code_count, codes_by_layer, library_layers
 from apot_lit.export.micro_source import MICRO_FILES
 from apot_lit.quant.cpu.library import build_library, find_c_compiler, private_directory
 
@@ -57,7 +58,7 @@ class MicroEngine:
     def weights(self) -> Mapping[str, Array]:
         """See `Engine`."""
         found: dict[str, Array] = {}
-        layers = self._layers(of_weights=True)
+        layers = library_layers(self.functions, of_weights=True)
         for index, (layer, shape) in enumerate(layers):
             weights = np.zeros(shape, np.int8)
             self.functions.apot_layer_weights(index, weights.ctypes.data)
@@ -75,21 +76,9 @@ class MicroEngine:
     def codes(self, pixels: Array) -> tuple[Array, Mapping[str, Array]]:
         """See `Engine`."""
         pixels = np.ascontiguousarray(pixels)
-        layers = [(name, shape[:3]) for name, shape in self._layers(of_weights=False)]
-        sizes = [int(np.prod(shape)) for _, shape in layers]
+        layers = library_layers(self.functions, of_weights=False)
         logits = np.empty((len(pixels), self.classes), self.logit_type)
-        codes = np.empty((len(pixels), max(1, sum(sizes))), np.uint8)
+        codes = np.empty((len(pixels), code_count(layers)), np.uint8)
         for n, image in enumerate(pixels):
             self.functions.apot_codes(image.ctypes.data, logits[n].ctypes.data, self._place, codes[n].ctypes.data)
-        parts = np.split(codes, np.cumsum(sizes)[:-1], axis=1) if sizes else []
-        return logits, {name: part.reshape(-1, *shape) for (name, shape), part in zip(layers, parts, strict=True)}
-
-    def _layers(self, of_weights: bool) -> list[tuple[str, tuple[int, ...]]]:
-        size = self.functions.apot_layer_size
-        return [
-            (
-                self.functions.apot_layer_name(of_weights, layer).decode(),
-                tuple(size(of_weights, layer, dimension) for dimension in range(4)),
-            )
-            for layer in range(self.functions.apot_layer_count(of_weights))
-        ]
+        return logits, codes_by_layer(codes, layers)

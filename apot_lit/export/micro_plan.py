@@ -152,6 +152,8 @@ class _Planner:
             raise UserError(f"{step.output}: the runtime for microcontrollers can't compute {type(step).__name__}")
 
     def _convolution(self, step: Accumulate) -> None:
+        if step.is_signed:
+            raise UserError(f"layer {step.layer}: the runtime for microcontrollers has no codes with a sign")
         if step.groups != 1 or step.dilation != (1, 1):
             raise UserError(f"layer {step.layer}: the runtime for microcontrollers has no groups and no dilation")
         norm = self._reader(step, Rescale)

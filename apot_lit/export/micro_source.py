@@ -8,7 +8,10 @@ from apot_lit.integer.network import IntegerNetwork
 from apot_lit.integer.trimming import trim_taps
 
 MICRO_SOURCE = "apot_micro.c"
-MICRO_RUNTIME_FILES = ("apot_micro.h", MICRO_SOURCE, "apot_micro_inspect.h", "apot_micro_inspect.c")
+MICRO_RUNTIME_FILES = (
+    *("apot_micro.h", "apot_micro_sums.h", MICRO_SOURCE),
+    *("apot_micro_inspect.h", "apot_micro_inspect.c"),
+)
 # By name in an export, the files of the program for bare metal.
 _PROGRAM = {
     "main.c": "bare_main.c",

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from apot_lit.errors import UserError
+from apot_lit.export.engine_layers import Layer, code_count, codes_by_layer
 from apot_lit.export.web_module import HEAP
 from apot_lit.export.web_parts import read_modules
 
@@ -62,9 +63,8 @@ class WasmNetwork:
 
     def codes(self, pixels: Array) -> tuple[Array, Mapping[str, Array]]:
         """Logits, and by layer the codes ``[N, C, H, W]`` that it reads."""
-        layers = [(name, shape[:3]) for name, shape in self.layers(of_weights=False)]
-        sizes = [prod(shape) for _, shape in layers]
-        end, total, logit_bytes = self._end, sum(sizes), self.classes * self.logit_type.itemsize
+        layers = self.layers(of_weights=False)
+        end, total, logit_bytes = self._end, code_count(layers), self.classes * self.logit_type.itemsize
         place, logits, codes = self._take(total), [], []
         for image in pixels:
             self._view(self._pixels, image.size)[:] = image.reshape(-1)
@@ -72,11 +72,9 @@ class WasmNetwork:
             logits.append(self._view(self._logits, logit_bytes).view(self.logit_type).copy())
             codes.append(self._view(place, total).copy())
         self._end = end
-        parts = np.split(np.stack(codes), np.cumsum(sizes)[:-1], axis=1) if sizes else []
-        named = zip(layers, parts, strict=True)
-        return np.stack(logits), {name: part.reshape(-1, *shape) for (name, shape), part in named}
+        return np.stack(logits), codes_by_layer(np.stack(codes), layers)
 
-    def layers(self, of_weights: bool) -> list[tuple[str, tuple[int, ...]]]:
+    def layers(self, of_weights: bool) -> list[Layer]:
         """Name and shape of the weights of each layer, or of the codes that it reads."""
         return [
             (

@@ -1,6 +1,7 @@
 """What an option may be: declared beside its default, and checked by whatever takes it."""
 
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass, field, fields
 from typing import Any, Protocol
 
@@ -128,8 +129,8 @@ def option(default: Any, allowed: Range | None, meaning: str = "") -> Any:
         ValueError: rate=2.0: must be a number from 0 to 1
     """
     metadata = {"meaning": meaning, **({} if allowed is None else {"allowed": allowed})}
-    if isinstance(default, list):
-        return field(default_factory=lambda: list(default), metadata=metadata)
+    if isinstance(default, list | dict):
+        return field(default_factory=lambda: copy(default), metadata=metadata)
     return field(default=default, metadata=metadata)
 
 

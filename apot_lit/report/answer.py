@@ -8,6 +8,7 @@ from apot_lit.report.collect import Collection, Group
 from apot_lit.report.pairs import apot_minus_uniform
 from apot_lit.report.tables import COMPARISON_NOTE, build_summary
 from apot_lit.runs.protocol import Row
+from apot_lit.runs.text import listed
 
 _MOST_TRUSTED = "best"
 
@@ -45,8 +46,8 @@ def _against_uniform(group: Group, bits: Sequence[int]) -> str | None:
         return None
     parts = [f"{100 * one.difference:+z.2f} ± {100 * one.half_width:.2f} at {bit} bits" for bit, one in found.items()]
     told = [str(bit) for bit, one in found.items() if one.more_than_noise]
-    verdict = f"more than noise at {_listed(told)} bits" if told else "at no bit width more than noise"
-    return f"By the recipe {group.name}, APoT minus uniform is {_listed(parts)} (points of test accuracy): {verdict}."
+    verdict = f"more than noise at {listed(told)} bits" if told else "at no bit width more than noise"
+    return f"By the recipe {group.name}, APoT minus uniform is {listed(parts)} (points of test accuracy): {verdict}."
 
 
 def _against_float(group: Group, bits: Sequence[int]) -> str | None:
@@ -59,7 +60,7 @@ def _against_float(group: Group, bits: Sequence[int]) -> str | None:
         ]
         if losses:
             parts.append(f"{100 * mean(losses):+z.2f} at {bit} bits")
-    return f"APoT minus float32 is {_listed(parts)}, in the mean over networks." if parts else None
+    return f"APoT minus float32 is {listed(parts)}, in the mean over networks." if parts else None
 
 
 def _wrong_images(group: Group, bits: Sequence[int]) -> str | None:
@@ -75,7 +76,7 @@ def _wrong_images(group: Group, bits: Sequence[int]) -> str | None:
     end = ""
     if all(group.runs.get(Row(model, FULL_PRECISION, "float")) for model in models):
         end = f", float32 {wrong(FULL_PRECISION, 'float')}"
-    return f"Of 10,000 test images APoT and uniform get {_listed(parts)} wrong{end}."
+    return f"Of 10,000 test images APoT and uniform get {listed(parts)} wrong{end}."
 
 
 def _accuracy(group: Group, row: Row) -> float:
@@ -84,10 +85,6 @@ def _accuracy(group: Group, row: Row) -> float:
 
 def _models(group: Group) -> list[str]:
     return sorted({row.model for row in group.runs}, key=lambda name: (len(name), name))
-
-
-def _listed(parts: Sequence[str]) -> str:
-    return " and ".join([", ".join(parts[:-1]), parts[-1]] if len(parts) > 1 else parts)
 
 
 def _runs(group: Group) -> int:

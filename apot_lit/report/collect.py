@@ -103,7 +103,8 @@ class Collection:
 def collect(directory: Path) -> Collection:
     """Reads every result file (any name ending in .json) below a directory.
 
-    Files of other kinds, such as benchmarks, evaluations and networks that were not trained, are passed over;
+    Files of other kinds, such as benchmarks, evaluations and networks that were not trained or not to be tested, are
+    passed over;
     directories of runs that never ended, repetitions of a run already seen, and damaged results are listed. One that is
     wrong in any part, such as its history, is left out as a whole: what changed that may have changed its accuracy.
 
@@ -159,6 +160,8 @@ def _read(path: Path, name: Path) -> Run | None:
             raise NotUsable("damaged (not a result)")
         return None
     if is_untrained(result["config"]):  # it has a table of its own
+        return None
+    if not result["config"].get("test", True) and "test_accuracy" not in result:  # a trial of a search
         return None
     missing = [key for key in _TESTED if key not in result]
     if missing:

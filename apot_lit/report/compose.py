@@ -19,12 +19,15 @@ from apot_lit.report.answer import answering, best_summary
 from apot_lit.report.collect import Collection, collect
 from apot_lit.report.data_sets import data_section, names_of_data, of_data, title_of
 from apot_lit.report.documents import filled
+from apot_lit.report.findings import findings_list
 from apot_lit.report.hardware_front import front_picture
 from apot_lit.report.hardware_tables import hardware_sections
+from apot_lit.report.integer_seeds import INTEGER_SEEDS, integer_seeds_table
 from apot_lit.report.integer_tables import integer_tables
 from apot_lit.report.levels_compared import levels_compared
+from apot_lit.report.mixed_table import MIXED, MIXED_FRONT, mixed_section, without_mixed
 from apot_lit.report.page import build_page
-from apot_lit.report.parts import parts_table
+from apot_lit.report.parts import effects, parts_table
 from apot_lit.report.plots import all_pictures, feature
 from apot_lit.report.ptq_table import ptq_section
 from apot_lit.report.runs_csv import write_csv
@@ -34,12 +37,14 @@ from apot_lit.report.sentences import (
     WHOLE_SET,
     aims_table,
     first_run_sentence,
+    read_aims,
     released_sentences,
     start_table,
     trials_table,
 )
 from apot_lit.report.shipped_table import shipped_table
 from apot_lit.report.tables import Published, markdown, read_published
+from apot_lit.report.training_time import training_time_table
 from apot_lit.report.unit_prices import FILES, Prices, read_prices
 from apot_lit.runs.contents import NotUsable, read_json
 from apot_lit.runs.files import write_text
@@ -61,7 +66,7 @@ def report(config: Mapping[str, Any]) -> None:
     results_dir = Path(config["results_dir"])
     everything = collect(results_dir)
     reported, *others = names_of_data(everything)
-    collection = of_data(everything, reported)
+    collection = without_mixed(of_data(everything, reported))
     published_path = Path(config["published"])
     if not published_path.exists():
         raise UserError(f"published={published_path}: there is no such file{only_in_clone(published_path)}")
@@ -118,13 +123,22 @@ def document_sections(collection: Collection, published: Published, results_dir:
     Raises:
         UserError: for a damaged file.
     """
-    whole, collection = collection, of_data(collection, names_of_data(collection)[0])
+    whole, everything = collection, of_data(collection, names_of_data(collection)[0])
+    collection = without_mixed(everything)
     measured = {**benchmark_tables(results_dir), **integer_sections(results_dir)}
     sections = {"results": markdown(collection, published), **measured, "comparison": levels_compared(collection)}
     sections[_OTHER] = data_section(whole, _OTHER)
+    took = training_time_table(whole)
+    if took is not None:
+        sections["training_time"] = took
+    aims_file = results_dir / "aims.csv"
+    with _one_line(f"{aims_file}: damaged"):
+        aims = read_aims(collection, aims_file) if aims_file.is_file() else []
+    if aims:
+        sections["aims"] = aims_table(aims)
     parts = parts_table(collection)
     if parts is not None:
-        sections["parts"] = parts
+        sections |= {"parts": parts, **effects(collection)}
     summary = best_summary(collection)
     if summary is not None:
         sections["summary"] = summary
@@ -132,12 +146,18 @@ def document_sections(collection: Collection, published: Published, results_dir:
     with _one_line(f"{results_dir / 'ptq'}: must hold results of experiment=ptq"):
         if untrained:
             sections["ptq"] = ptq_section([read_json(path) for path in untrained], answering(collection))
+    front = results_dir / MIXED / MIXED_FRONT
+    with _one_line(f"{front}: must be a file that search.py wrote"):
+        if front.is_file():
+            sections["mixed"] = mixed_section(read_json(front), everything)
     prices = hardware_prices(results_dir)
+    with _one_line(_UNPRICED.format(results_dir)):
+        sections["known"] = findings_list(collection, of_data(whole, _OTHER), aims, prices)
     if prices is not None:
         with _one_line(_UNPRICED.format(results_dir)):
             sections |= hardware_sections(prices, answering(collection))
     for name, needed, text in (
-        ("aims", ["aims.csv"], lambda: aims_table(collection, results_dir / "aims.csv")),
+        ("integer_seeds", [INTEGER_SEEDS], lambda: integer_seeds_table(results_dir / INTEGER_SEEDS)),
         ("start", ["start.csv"], lambda: start_table(results_dir / "start.csv")),
         ("trials", ["trials.csv"], lambda: trials_table(results_dir / "trials.csv")),
         ("first_run", [FIRST_RUN], lambda: first_run_sentence(results_dir / FIRST_RUN)),

@@ -1,4 +1,7 @@
-"""The generated parts of documents, between lines ``<!-- name:begin -->`` and ``<!-- name:end -->``."""
+"""The generated parts of documents, between ``<!-- name:begin -->`` and ``<!-- name:end -->``.
+
+Both stand on lines of their own, or within one line, such as in a cell of a table.
+"""
 
 import re
 from collections.abc import Mapping
@@ -6,11 +9,11 @@ from pathlib import Path
 
 from apot_lit.errors import UserError
 
-_BEGIN = re.compile(r"^<!-- (\w+):begin -->$", re.MULTILINE)
+_BEGIN = re.compile(r"<!-- (\w+):begin -->")
 
 
 def section(content: str, name: str) -> str | None:
-    """What stands between the two lines of a name, None unless each is there once, in this order."""
+    """What stands between the two marks of a name, None unless each is there once, in this order."""
     begin, end = _markers(name)
     if content.count(begin) != 1 or content.count(end) != 1:
         return None
@@ -37,12 +40,13 @@ def filled(document: Path, texts: Mapping[str, str]) -> str:
         raise UserError(f"{where}: has no section to fill, such as {' ... '.join(_markers(next(iter(texts))))}")
     for name in names:
         if section(content, name) is None:
-            raise UserError(f"{where}: must have the lines {' and '.join(_markers(name))} once each, in this order")
+            raise UserError(f"{where}: must have {' and '.join(_markers(name))} once each, in this order")
         if name not in texts:
             raise UserError(f"{where}: there is nothing to fill section {name} with; there is {', '.join(texts)}")
         begin, end = _markers(name)
         before, _, rest = content.partition(begin)
-        content = f"{before}{begin}\n{texts[name]}\n{end}{rest.partition(end)[2]}"
+        edge = "\n" if rest.startswith("\n") else " "
+        content = f"{before}{begin}{edge}{texts[name]}{edge}{end}{rest.partition(end)[2]}"
     return content
 
 

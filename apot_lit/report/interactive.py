@@ -1,6 +1,7 @@
 """Pictures that can be pointed at, for the page: accuracies, differences, learning curves, clipping thresholds."""
 
 from collections.abc import Sequence
+from itertools import chain
 from math import ceil
 from typing import Any
 
@@ -10,12 +11,14 @@ from plotly.subplots import make_subplots
 
 from apot_lit.quant.spec import FULL_PRECISION
 from apot_lit.report.collect import Group, Run
+from apot_lit.report.dots import bit_axis, side_by_side
 from apot_lit.report.pairs import apot_and_uniform, apot_minus_uniform
 from apot_lit.report.statistics import mean_half_width
 from apot_lit.runs.protocol import SCHEME_NAMES, Row
 
 COLOURS = {"apot": "#1f77b4", "uniform": "#ff7f0e", "pot": "#2ca02c", "float": "#7f7f7f"}
-_SHIFT = {"apot": -0.12, "uniform": 0.12, "pot": 0.3}
+_SHIFT = {"apot": -0.2, "uniform": 0.02, "pot": 0.24, "float": 0.0}
+_BESIDE = 0.09  # how far the dots stand from their mean
 _TEMPLATE = "plotly_white"
 _CONFIG = {"responsive": True, "displaylogo": False}
 
@@ -36,19 +39,21 @@ def accuracy_picture(group: Group) -> Any:
     columns = min(2, len(models))
     lines = ceil(len(models) / columns)
     figure = make_subplots(lines, columns, subplot_titles=models, shared_yaxes="all", vertical_spacing=0.3 / lines)
+    axis = bit_axis(row.bit for row in group.runs)
     shown: set[str] = set()
     for index, model in enumerate(models):
         place = {"row": index // columns + 1, "col": index % columns + 1}
         for scheme, shift in _SHIFT.items():
             rows = sorted(row for row in group.runs if (row.model, row.scheme) == (model, scheme))
             if rows:
-                _add_scheme(figure, group, rows, shift, scheme not in shown, place)
+                _add_scheme(figure, group, rows, [axis[row.bit] + shift for row in rows], scheme not in shown, place)
                 shown.add(scheme)
         full = group.runs.get(Row(model, FULL_PRECISION, "float"))
         if full:
             mean = 100 * sum(run.test_accuracy for run in full) / len(full)
-            figure.add_hline(mean, line={"color": COLOURS["float"], "dash": "dash"}, annotation_text="float32", **place)
-    figure.update_xaxes(tickmode="array", tickvals=sorted({row.bit for row in group.runs} - {FULL_PRECISION}))
+            figure.add_hline(mean, line={"color": COLOURS["float"], "dash": "dash"}, **place)
+    ticks = sorted({row.bit for row in group.runs})
+    figure.update_xaxes(tickmode="array", tickvals=[axis[bit] for bit in ticks], ticktext=list(map(str, ticks)))
     figure.update_xaxes(title_text="bits", row=lines)
     figure.update_yaxes(title_text="test accuracy, %", col=1)
     return _finished(figure, 330 * lines + 60)
@@ -156,13 +161,14 @@ def learning_curves(run: Run) -> Any | None:
 
 
 def _add_scheme(
-    figure: Any, group: Group, rows: Sequence[Row], shift: float, first: bool, place: dict[str, int]
+    figure: Any, group: Group, rows: Sequence[Row], places: Sequence[float], first: bool, place: dict[str, int]
 ) -> None:
     scheme = rows[0].scheme
     colour, name = COLOURS[scheme], SCHEME_NAMES[scheme]
     dots = [(row, run) for row in rows for run in group.runs[row]]
+    beside = [side_by_side(at + _BESIDE, len(group.runs[row])) for at, row in zip(places, rows, strict=True)]
     figure.add_scatter(
-        x=[row.bit + shift + 0.06 for row, _ in dots],
+        x=list(chain.from_iterable(beside)),
         y=[100 * run.test_accuracy for _, run in dots],
         customdata=[[row.bit, run.seed] for row, run in dots],
         hovertemplate=f"{name}, %{{customdata[0]}} bits, seed %{{customdata[1]}}: %{{y:.2f}} %<extra></extra>",
@@ -175,7 +181,7 @@ def _add_scheme(
     accuracies = [[run.test_accuracy for run in group.runs[row]] for row in rows]
     half_widths = [100 * mean_half_width([run.outcome for run in group.runs[row]]) for row in rows]
     figure.add_scatter(
-        x=[row.bit + shift for row in rows],
+        x=list(places),
         y=[100 * sum(values) / len(values) for values in accuracies],
         error_y={"type": "data", "array": half_widths, "thickness": 1.5, "width": 4},
         customdata=[[row.bit, len(values)] for row, values in zip(rows, accuracies, strict=True)],

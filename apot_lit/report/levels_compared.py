@@ -47,16 +47,58 @@ class Family:
 FAMILIES = (Family("wide", (16,), (5, 4, 3, 2), 20), Family("narrow", (8, 4), (4, 3, 2), 10))
 
 
+@dataclass(frozen=True)
+class Compared:
+    """The comparisons of a family, as far as they have runs.
+
+    Attributes:
+        family: which.
+        pairs: by comparison, the runs that share their seed; empty where there is none.
+        differences: APoT minus the other, for those that have a pair.
+        corrected: p-values by Holm's method, for those that have several.
+    """
+
+    family: Family
+    pairs: dict[Key, Pairs]
+    differences: dict[Key, Comparison]
+    corrected: dict[Key, float]
+
+    def significant(self) -> list[Key]:
+        """The comparisons whose corrected p-value is below 0.05."""
+        return [key for key in self.differences if self.corrected.get(key, 1.0) < SIGNIFICANT]
+
+
 def levels_compared(collection: Collection) -> str:
     """The means of every row, and the comparisons with their corrected p-values, for each family."""
-    groups = {width: _group(collection, width) for family in FAMILIES for width in family.widths}
+    groups = _groups(collection)
     parts = []
-    for family in FAMILIES:
+    for compared in compared_families(collection):
+        family = compared.family
         means = Table("means", ["Width", "Bits", *SCHEME_NAMES.values()], list(_means(family, groups)))
-        parts += [f"**The {family.name} family**", means.markdown(), *_comparisons(family, groups)]
+        parts += [f"**The {family.name} family**", means.markdown(), *_comparisons(compared)]
     runs = [run for group in groups.values() if group is not None for row in group.runs.values() for run in row]
     cpus = sorted({run.machine for run in runs if run.machine is not None})
     return "\n\n".join([*parts, f"Trained on {'; '.join(cpus)}."])
+
+
+def compared_families(collection: Collection) -> list[Compared]:
+    """Both families, with the runs that there are."""
+    groups = _groups(collection)
+    found = []
+    for family in FAMILIES:
+        pairs: dict[Key, Pairs] = {}
+        for width, bit, other in family.comparisons():
+            group = groups[width]
+            pairs[width, bit, other] = apot_and(other, group, [MODEL], bit) if group is not None else {}
+        every = {key: difference(both) for key, both in pairs.items()}
+        differences = {key: one for key, one in every.items() if one is not None}
+        p_values = {key: one.p_value for key, one in differences.items() if one.p_value is not None}
+        found.append(Compared(family, pairs, differences, holm(p_values, len(pairs))))
+    return found
+
+
+def _groups(collection: Collection) -> dict[int, Group | None]:
+    return {width: _group(collection, width) for family in FAMILIES for width in family.widths}
 
 
 def _group(collection: Collection, width: int) -> Group | None:
@@ -88,16 +130,10 @@ def _mean(accuracies: list[float], wanted: int) -> str:
     return value if found.count == wanted else f"{value} ({found.count} of {wanted} seeds)"
 
 
-def _comparisons(family: Family, groups: dict[int, Group | None]) -> Iterator[str]:
-    pairs: dict[Key, Pairs] = {}
-    for width, bit, other in family.comparisons():
-        group = groups[width]
-        pairs[width, bit, other] = apot_and(other, group, [MODEL], bit) if group is not None else {}
-    found = {key: difference(both) for key, both in pairs.items()}
-    p_values = {key: one.p_value for key, one in found.items() if one is not None and one.p_value is not None}
-    corrected = holm(p_values, len(pairs))
+def _comparisons(compared: Compared) -> Iterator[str]:
     rows = [
-        _line(key, pairs[key], one, corrected.get(key), family.seeds) for key, one in found.items() if one is not None
+        _line(key, compared.pairs[key], one, compared.corrected.get(key), compared.family.seeds)
+        for key, one in compared.differences.items()
     ]
     headers = [
         "Width",
@@ -113,7 +149,7 @@ def _comparisons(family: Family, groups: dict[int, Group | None]) -> Iterator[st
     ]
     if rows:
         yield Table("comparisons", headers, rows).markdown()
-    yield _verdict(family, found, corrected)
+    yield _verdict(compared)
 
 
 def _line(key: Key, pairs: Pairs, one: Comparison, corrected: float | None, wanted: int) -> list[str]:
@@ -130,14 +166,13 @@ def _line(key: Key, pairs: Pairs, one: Comparison, corrected: float | None, want
     ]
 
 
-def _verdict(family: Family, found: dict[Key, Comparison | None], corrected: dict[Key, float]) -> str:
-    complete = [one for one in found.values() if one is not None and len(one.pairs) >= family.seeds]
+def _verdict(compared: Compared) -> str:
+    family = compared.family
+    complete = [one for one in compared.differences.values() if len(one.pairs) >= family.seeds]
     said = []
-    for key, one in found.items():
-        if one is not None and corrected.get(key, 1.0) < SIGNIFICANT:
-            width, bit, other = key
-            verdict = "better" if one.difference > 0 else "worse"
-            said.append(f"at width {width} and {bit} bits APoT is {verdict} than {SCHEME_NAMES[other]}")
-    state = f"{len(complete)} of {counted(len(found), 'comparison')} have all their {family.seeds} seeds"
+    for width, bit, other in compared.significant():
+        verdict = "better" if compared.differences[width, bit, other].difference > 0 else "worse"
+        said.append(f"at width {width} and {bit} bits APoT is {verdict} than {SCHEME_NAMES[other]}")
+    state = f"{len(complete)} of {counted(len(compared.pairs), 'comparison')} have all their {family.seeds} seeds"
     said = said or ["no difference has a corrected p-value below 0.05"]
     return f"Of the {family.name} family {state}; {'; '.join(said)}."

@@ -1,6 +1,6 @@
 """APoT against uniform levels, over what both were trained with."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from apot_lit.report.collect import Group, Run
 from apot_lit.report.statistics import Comparison, compare
@@ -13,17 +13,25 @@ Pairs = dict[Key, tuple[Run, Run]]
 """Two runs by what they share."""
 
 
-def apot_and(other: str, group: Group, models: Iterable[str], bit: int) -> Pairs:
+Kind = tuple[int, str]
+"""Bit width and scheme."""
+
+
+def sharing(group: Group, models: Sequence[str], first: Kind, second: Kind) -> Pairs:
+    """The runs of two kinds that share network and seed."""
+    ones, others = (
+        {(model, run.seed): run for model in models for run in group.runs.get(Row(model, *kind), [])}
+        for kind in (first, second)
+    )
+    return {key: (ones[key], others[key]) for key in sorted(ones.keys() & others.keys())}
+
+
+def apot_and(other: str, group: Group, models: Sequence[str], bit: int) -> Pairs:
     """The runs of APoT and of levels of another scheme that share network, seed and bit width."""
-    by_scheme = [
-        {(model, run.seed): run for model in models for run in group.runs.get(Row(model, bit, scheme), [])}
-        for scheme in ("apot", other)
-    ]
-    apot, others = by_scheme
-    return {key: (apot[key], others[key]) for key in sorted(apot.keys() & others.keys())}
+    return sharing(group, models, (bit, "apot"), (bit, other))
 
 
-def apot_and_uniform(group: Group, models: Iterable[str], bit: int) -> Pairs:
+def apot_and_uniform(group: Group, models: Sequence[str], bit: int) -> Pairs:
     """The runs of APoT and of uniform levels that share network, seed and bit width."""
     return apot_and("uniform", group, models, bit)
 
@@ -36,7 +44,7 @@ def difference(pairs: Pairs) -> Comparison | None:
     )
 
 
-def apot_minus_uniform(group: Group, models: Iterable[str], bit: int) -> Comparison | None:
+def apot_minus_uniform(group: Group, models: Sequence[str], bit: int) -> Comparison | None:
     """The difference of their test accuracies with its interval, None without a pair."""
     return difference(apot_and_uniform(group, models, bit))
 
@@ -58,6 +66,15 @@ def described(comparison: Comparison | None, pairs: Iterable[tuple[Run, Run]], u
         said = f"{interval}, {'more than noise' if comparison.more_than_noise else 'within noise'}"
     apart = sum(machines([apot, uniform]) > 1 for apot, uniform in pairs)
     return f"{said}, {apart} on two machines" if apart else said
+
+
+def change_of(pairs: Pairs) -> str:
+    """The difference of at least one pair within a sentence: with its interval, its verdict and how many pairs."""
+    compared = difference(pairs)
+    if compared is None or compared.more_than_noise is None:
+        return described(compared, (), "seed")
+    verdict = "more than noise" if compared.more_than_noise else "within noise"
+    return f"{100 * compared.difference:+z.2f} ± {100 * compared.half_width:.2f} ({verdict}, {len(pairs)} pairs)"
 
 
 def machines(runs: Iterable[Run]) -> int:

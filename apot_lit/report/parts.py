@@ -2,9 +2,10 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from apot_lit.report.collect import Collection, Group, Run
-from apot_lit.report.pairs import Pairs, described, difference
+from apot_lit.report.pairs import Pairs, change_of, described, difference
 from apot_lit.report.tables import Table, percent_spread
 from apot_lit.runs.protocol import Row
 
@@ -16,12 +17,19 @@ class Part:
     """One change of the recipe.
 
     Attributes:
+        key: short, for the section that says its effect in the table of differences.
         name: what is changed.
         options: their values; ``{bit}`` is the row's bit width, None the default.
     """
 
+    key: str
     name: str
     options: Mapping[str, str | None]
+
+    @property
+    def short(self) -> str:
+        """The name without the options."""
+        return self.name.partition(" (")[0]
 
     def protocol(self, usual: Mapping[str, str], bit: int) -> dict[str, str]:
         """The protocol of such runs, from that of the recipe."""
@@ -35,41 +43,117 @@ class Part:
 
 
 PARTS = (
-    Part("activations stay float (`quant.act_bit=32`)", {"quant.act_bit": "32"}),
-    Part("weights stay float (`quant.weight_bit=32`)", {"quant.weight_bit": "32"}),
-    Part("weights are not normalised (`quant.weight_norm=false`)", {"quant.weight_norm": "False"}),
-    Part("thresholds stay where data put them (`optimizer.alpha_lr=0`)", {"optimizer.alpha_lr": "0.0"}),
-    Part("thresholds learn at the rate of the weights (`optimizer.alpha_lr=null`)", {"optimizer.alpha_lr": None}),
+    Part("acts", "activations stay float (`quant.act_bit=32`)", {"quant.act_bit": "32"}),
+    Part("weights", "weights stay float (`quant.weight_bit=32`)", {"quant.weight_bit": "32"}),
+    Part("weight_norm", "weights are not normalised (`quant.weight_norm=false`)", {"quant.weight_norm": "False"}),
     Part(
+        "thresholds_stay",
+        "thresholds stay where data put them (`optimizer.alpha_lr=0`)",
+        {"optimizer.alpha_lr": "0.0"},
+    ),
+    Part(
+        "thresholds_rate",
+        "thresholds learn at the rate of the weights (`optimizer.alpha_lr=null`)",
+        {"optimizer.alpha_lr": None},
+    ),
+    Part(
+        "edges",
         "first and last layer at `bit` too (`quant.first_bit`, `quant.last_bit`)",
         {"quant.first_bit": "{bit}", "quant.last_bit": "{bit}"},
     ),
 )
+_EFFECTS = ("weight_norm", "thresholds_stay", "thresholds_rate", "edges")
+"""Parts that the table of differences names."""
+
+
+class Change(NamedTuple):
+    """The runs of a part at a bit width, as far as there are any.
+
+    Attributes:
+        part: what is changed.
+        bit: bits of weights and activations.
+        runs: with the change.
+        pairs: those of a seed with which nothing was changed too, beside the run of that seed.
+    """
+
+    part: Part
+    bit: int
+    runs: list[Run]
+    pairs: Pairs
+
+    def effect(self) -> str:
+        """The change at its bit width; that it was not run yet where it was not."""
+        bits = f"at {self.bit} bits"
+        return f"{bits} {change_of(self.pairs)}" if self.pairs else f"{bits} not run yet"
+
+    def described(self) -> str:
+        """The change in points of test accuracy, with its interval and verdict."""
+        return described(difference(self.pairs), self.pairs.values(), "seed")
+
+
+def part_changes(collection: Collection) -> list[Change]:
+    """Every part at every bit width, also those that were not run yet."""
+    main = _main(collection)
+    if main is None:
+        return []
+    changes = []
+    for bit in BITS:
+        usual = _usual(main, bit)
+        for part in PARTS:
+            wanted = part.protocol(dict(main.protocol), bit)
+            group = next((one for one in collection.groups if one is not main and dict(one.protocol) == wanted), None)
+            runs = [] if group is None else group.runs.get(Row(MODEL, bit, "apot"), [])
+            pairs = {(MODEL, run.seed): (run, usual[run.seed]) for run in runs if run.seed in usual}
+            changes.append(Change(part, bit, runs, pairs))
+    return changes
 
 
 def parts_table(collection: Collection) -> str | None:
     """One row for each part and bit width that has runs, None without any."""
-    main = next((group for group in collection.groups if group.recipe == RECIPE and group.main), None)
-    rows = [] if main is None else list(_rows(collection, main))
+    main = _main(collection)
+    rows = [] if main is None else list(_rows(main, part_changes(collection)))
     if not rows:
         return None
     headers = ["What is changed", "Bits", "Accuracy", "Seeds", "Change, points"]
     return Table("parts", headers, rows).markdown()
 
 
-def _rows(collection: Collection, main: Group) -> Iterator[list[str]]:
+def effects(collection: Collection) -> dict[str, str]:
+    """For each part that the table of differences names, a section ``effect_<key>``: what the change does."""
+    changes = part_changes(collection)
+    found = {}
+    for part in PARTS:
+        own = [change for change in changes if change.part is part]
+        if part.key in _EFFECTS and own:
+            said = (
+                ", ".join(change.effect() for change in own) if any(change.pairs for change in own) else "not run yet"
+            )
+            found[f"effect_{part.key}"] = f"{part.short}: {said}"
+    return found
+
+
+def _main(collection: Collection) -> Group | None:
+    return next((group for group in collection.groups if group.recipe == RECIPE and group.main), None)
+
+
+def _usual(main: Group, bit: int) -> dict[int, Run]:
+    return {run.seed: run for run in main.runs.get(Row(MODEL, bit, "apot"), [])}
+
+
+def _rows(main: Group, changes: list[Change]) -> Iterator[list[str]]:
     for bit in BITS:
-        usual = {run.seed: run for run in main.runs.get(Row(MODEL, bit, "apot"), [])}
+        usual = _usual(main, bit)
         if usual:
             yield ["nothing", str(bit), _accuracy(list(usual.values())), str(len(usual)), "-"]
-        for part in PARTS:
-            wanted = part.protocol(dict(main.protocol), bit)
-            group = next((one for one in collection.groups if one is not main and dict(one.protocol) == wanted), None)
-            runs = [] if group is None else group.runs.get(Row(MODEL, bit, "apot"), [])
-            pairs: Pairs = {(MODEL, run.seed): (run, usual[run.seed]) for run in runs if run.seed in usual}
-            if pairs:
-                change = described(difference(pairs), pairs.values(), "seed")
-                yield [part.name, str(bit), _accuracy(runs), str(len(pairs)), change]
+        for change in changes:
+            if change.bit == bit and change.pairs:
+                yield [
+                    change.part.name,
+                    str(bit),
+                    _accuracy(change.runs),
+                    str(len(change.pairs)),
+                    change.described(),
+                ]
 
 
 def _accuracy(runs: list[Run]) -> str:

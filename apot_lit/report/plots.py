@@ -17,12 +17,21 @@ from apot_lit.data.known import KNOWN
 from apot_lit.data.options import DataOptions
 from apot_lit.quant.levels import Scheme, level_set
 from apot_lit.report.collect import Collection, Group, Run
+from apot_lit.report.dots import bit_axis, side_by_side
+from apot_lit.report.levels_picture import CAPTION, levels_picture
 from apot_lit.report.statistics import mean_half_width
 from apot_lit.report.weight_picture import weight_way
 from apot_lit.runs.confusion import confusion_figure
-from apot_lit.runs.protocol import SCHEME_NAMES, Row
+from apot_lit.runs.protocol import SCHEME_NAMES
 
 _COLOURS: dict[Scheme, str] = {"apot": "tab:blue", "uniform": "tab:orange", "pot": "tab:green"}
+_STYLES: dict[str, tuple[str, float]] = {  # colour of each scheme, and how far beside its bit width it stands
+    "apot": (_COLOURS["apot"], -0.2),
+    "uniform": (_COLOURS["uniform"], 0.02),
+    "pot": (_COLOURS["pot"], 0.24),
+    "float": ("grey", 0.0),
+}
+_BESIDE = 0.09  # how far the dots stand from their mean
 _MAX_DIGITS = 40
 
 
@@ -32,35 +41,35 @@ def accuracy_against_bits(group: Group) -> Figure:
     figure, panels = pyplot.subplots(
         1,
         len(models),
-        figsize=(2.7 * len(models) + 0.6, 3.2),
+        figsize=(3 * len(models) + 0.6, 3.4),
         squeeze=False,
         sharex=True,
         sharey=True,
         layout="constrained",
     )
-    bits = sorted({row.bit for row in group.runs if row.scheme != "float"})
+    axis = bit_axis(row.bit for row in group.runs)
     for axes, model in zip(panels[0], models, strict=True):
-        for shift, (scheme, colour) in zip((-0.1, 0.1, 0.28), _COLOURS.items(), strict=True):
+        for scheme, (colour, shift) in _STYLES.items():
             rows = sorted(
                 (row for row in group.runs if (row.model, row.scheme) == (model, scheme)), key=attrgetter("bit")
             )
-            if rows:
-                members = [group.runs[row] for row in rows]
-                means = [100 * mean(run.test_accuracy for run in runs) for runs in members]
-                halves = [100 * mean_half_width([run.outcome for run in runs]) for runs in members]
-                places = [row.bit + shift for row in rows]
-                style = {"marker": "_", "capsize": 3, "lw": 1, "color": colour}
-                axes.errorbar(places, means, yerr=halves, label=SCHEME_NAMES[scheme], **style)
-                dots = [
-                    (place, 100 * run.test_accuracy)
-                    for place, runs in zip(places, members, strict=True)
-                    for run in runs
-                ]
-                axes.scatter(*zip(*dots, strict=True), color=colour, s=12, alpha=0.6, linewidths=0)
-        full = group.runs.get(Row(model, 32, "float"))
-        if full:
-            axes.axhline(100 * mean(run.test_accuracy for run in full), color="grey", ls="--", lw=1, label="float32")
-        axes.set(title=model, xlabel="bits", xticks=bits)
+            if not rows:
+                continue
+            members = [group.runs[row] for row in rows]
+            means = [100 * mean(run.test_accuracy for run in runs) for runs in members]
+            halves = [100 * mean_half_width([run.outcome for run in runs]) for runs in members]
+            places = [axis[row.bit] + shift for row in rows]
+            style = {"marker": "_", "capsize": 3, "lw": 1, "color": colour}
+            axes.errorbar(places, means, yerr=halves, label=SCHEME_NAMES[scheme], **style)
+            for place, runs in zip(places, members, strict=True):
+                accuracies = [100 * run.test_accuracy for run in runs]
+                dots = side_by_side(place + _BESIDE, len(runs))
+                axes.scatter(dots, accuracies, color=colour, s=10, alpha=0.6, linewidths=0)
+            if scheme == "float":
+                axes.axhline(means[0], color=colour, ls="--", lw=1)
+        shown = {bit: place for bit, place in axis.items() if any(row.bit == bit for row in group.runs)}
+        axes.set(title=model, xlabel="bits")
+        axes.set_xticks([*shown.values()], map(str, shown))
         if axes.has_data():
             axes.legend(fontsize=7, loc="lower right")
     panels[0][0].set_ylabel("test accuracy, %")
@@ -141,6 +150,7 @@ def all_pictures(collection: Collection, featured: Run, data_dir: Path) -> list[
         if group.main
     ]
     drawn += [
+        ("comparison", CAPTION, levels_picture(collection)),
         ("levels", "Level sets of every scheme", level_sets()),
         ("weight", "A weight's way: float, level, code, shifts", weight_way()),
         ("weights", f"Weights over their levels: {which}", weight_histogram(featured)),

@@ -63,10 +63,11 @@ def mean_half_width(outcomes: Sequence[Outcome]) -> float:
     """
     accuracies = spread([outcome.accuracy for outcome in outcomes])
     images = _NORMAL95 * binomial_error(accuracies.mean, min(outcome.images for outcome in outcomes))
-    return max(images, _seed_half_width(accuracies) or 0.0)
+    return max(images, seed_half_width(accuracies) or 0.0)
 
 
-def _seed_half_width(values: Spread) -> float | None:
+def seed_half_width(values: Spread) -> float | None:
+    """Half the 95 % interval of a mean by the scatter of its n values, ``t * std / sqrt(n)``; None for a single one."""
     if values.std is None:
         return None
     return float(student_t.ppf(0.975, values.count - 1)) * values.std / math.sqrt(values.count)
@@ -163,7 +164,7 @@ def compare(first: Mapping[Any, Outcome], second: Mapping[Any, Outcome]) -> Comp
     both = [(first[pair], second[pair]) for pair in pairs]
     differences = spread([one.accuracy - other.accuracy for one, other in both])
     images = _NORMAL95 * _image_error(both)
-    return Comparison(differences.mean, _seed_half_width(differences), images, pairs, differences.std)
+    return Comparison(differences.mean, seed_half_width(differences), images, pairs, differences.std)
 
 
 def _image_error(both: Sequence[tuple[Outcome, Outcome]]) -> float:

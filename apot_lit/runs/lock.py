@@ -1,4 +1,4 @@
-"""One process at a time in a directory."""
+"""One process at a time in a directory, alone or in turn."""
 
 import fcntl
 from collections.abc import Iterator
@@ -32,3 +32,17 @@ def exclusive(directory: Path, name: str, message: str) -> Iterator[IO[str]]:
         except OSError as error:
             raise Taken(message) from error
         yield file
+
+
+@contextmanager
+def in_turn(directory: Path, name: str) -> Iterator[None]:
+    """Holds a lock on a directory, which is made if it is not there, as soon as no other process holds it.
+
+    Args:
+        directory: what to lock.
+        name: of the lock's file in it.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    with (directory / name).open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield

@@ -1,5 +1,6 @@
 """Numbers and tables for the terminal."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from tabulate import tabulate
@@ -18,6 +19,11 @@ def text_table(rows: list[list[Any]], headers: list[str]) -> str:
 def counted(number: int, thing: str) -> str:
     """A number of things: ``1 epoch``, ``10,000 images``."""
     return f"{number:,} {thing}{'' if number == 1 else 's'}"
+
+
+def listed(parts: Sequence[str]) -> str:
+    """Parts of a sentence: ``a``, ``a and b``, ``a, b and c``."""
+    return " and ".join([", ".join(parts[:-1]), parts[-1]] if len(parts) > 1 else parts)
 
 
 def duration(seconds: float) -> str:

@@ -36,7 +36,7 @@ LOCK_FILE = ".run.lock"
 
 
 def train(config: dict[str, Any], callbacks: Sequence[pl.Callback], loggers: Sequence[Logger]) -> dict[str, Any]:
-    """Trains one network, tests its best checkpoint once and writes ``result.json``.
+    """Trains one network, tests its best checkpoint once (not with ``test=false``) and writes ``result.json``.
 
     The best checkpoint is the one with the highest validation accuracy; without a validation split it is the last.
 
@@ -99,7 +99,7 @@ def _train(
         try:
             scores = {
                 "best_epoch": checkpoint["epoch"] + 1 if trainer.max_epochs else 0,
-                **_scores(trainer, classifier, datamodule),
+                **_scores(trainer, classifier, datamodule, config["test"]),
             }
         except (SystemExit, KeyboardInterrupt) as error:
             raise Interrupted(how_to_go_on(_last_checkpoint(trainer), complete=True)) from error
@@ -166,14 +166,15 @@ def _last_checkpoint(trainer: pl.Trainer) -> Path | None:
     return None
 
 
-def _scores(trainer: pl.Trainer, classifier: QuantClassifier, datamodule: Any) -> dict[str, Any]:
+def _scores(trainer: pl.Trainer, classifier: QuantClassifier, datamodule: Any, test: bool) -> dict[str, Any]:
     scores: dict[str, Any] = {}
-    for split in ("train", "val", "test"):
+    for split in ("train", "val", *(["test"] if test else [])):
         if datamodule.split_sizes[split]:
             evaluation = evaluate_split(trainer, classifier, datamodule, split)
             scores[f"{split}_accuracy"] = evaluation["accuracy"]
             scores[f"{split}_loss"] = evaluation["loss"]
-    scores |= {key: evaluation[key] for key in ("confusion", "misclassified")}  # of the test images
+            if split == "test":
+                scores |= {key: evaluation[key] for key in ("confusion", "misclassified")}
     return scores
 
 

@@ -29,7 +29,10 @@ def opening(
     """
     data, trainer, model = config["data"], config["trainer"], config["model"]
     parameters = sum(parameter.numel() for parameter in classifier.network.parameters())
-    images = ", ".join(f"{split_sizes[split]:,} {name}" for split, name in _SPLITS.items() if split_sizes[split])
+    used = {
+        split: name for split, name in _SPLITS.items() if split_sizes[split] and (split != "test" or config["test"])
+    }
+    images = ", ".join(f"{split_sizes[split]:,} {name}" for split, name in used.items())
     lines = {
         "network": f"{_network(model)}, {parameters:,} parameters",
         "quantised": _quantised(config),

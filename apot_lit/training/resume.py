@@ -8,7 +8,7 @@ from typing import Any
 
 from apot_lit.config.overrides import override
 from apot_lit.errors import UserError
-from apot_lit.installed import called
+from apot_lit.installed import train_command
 from apot_lit.runs.checkpoint import checkpoint_config, load_checkpoint
 from apot_lit.runs.protocol import NEUTRAL, OWN_CALLBACKS, callbacks_of, is_neutral_callback, protocol
 from apot_lit.stored.container import is_packed
@@ -24,7 +24,7 @@ _CHOICES = {
     "quant": ("quant.power", "quant.additive"),
     "data": ("data.name", "data.source"),
 }
-_ANYWHERE = ("paths", "sweep", "ckpt_path")  # of this call, not of the run
+_ANYWHERE = ("paths", "sweep", "ckpt_path", "test")  # of this call, not of the run
 
 
 def resumed(config: Mapping[str, Any], defaults: Mapping[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
@@ -116,7 +116,7 @@ def how_to_go_on(last_checkpoint: Path | None, complete: bool = False) -> str:
     if last_checkpoint is None:
         return "interrupted before the first checkpoint was written; nothing to resume from"
     what = "the training is complete; to evaluate it" if complete else "to go on from here"
-    command = [*called(), override("ckpt_path", last_checkpoint)]
+    command = [*train_command(), override("ckpt_path", last_checkpoint)]
     return f"interrupted; {what}: {shlex.join(command)}"
 
 

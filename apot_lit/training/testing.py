@@ -23,7 +23,6 @@ def evaluate_split(trainer: pl.Trainer, classifier: QuantClassifier, datamodule:
         UserError: if the split is empty.
     """
     datamodule.trainer = trainer
-    datamodule.setup("test")
     classifier.tested_split = split
     (metrics,) = trainer.test(classifier, dataloaders=datamodule.eval_loader(split), verbose=False)
     confusion = classifier.confusion.compute().tolist()

@@ -148,7 +148,14 @@ def test_inference_report():
     assert cells[3] == ["resnet18, APoT 4 bits", "128", "1", "0.25", "4,000 images/s", "2.00", "-"]
     assert cells[4] == ["resnet18, small stem, APoT 4 bits", "1", "1", "-", "800 images/s", "3.50", "-"]
     assert "resnet18, APoT 4 bits: 0.107" in sizes
-    verdicts = [[cell.strip() for cell in line.strip("|").split("|")][1:] for line in targets.splitlines()[2:]]
+    lines = [[cell.strip() for cell in line.strip("|").split("|")] for line in targets.splitlines()[2:]]
+    names, verdicts = [line[0] for line in lines], [line[1:] for line in lines]
+    small = [names.index(name) for name in names if "small stem" in name]
+    assert small == list(range(len(names) // 2, len(names)))
+    assert [names[n].replace("small stem, ", "") for n in small] == names[: len(names) // 2]
+    assert [verdicts[n][0] for n in small] == [verdict[0] for verdict in verdicts[: len(names) // 2]]
+    assert verdicts[small[0]] == ["at least 3", "3.5", "yes"]
+    assert verdicts[small[1]] == ["at least 2", "-", "not measured"]
     # The row for AVX2 was measured with other kernels.
     assert verdicts[:3] == [
         ["at least 3", "0.2", "no"],

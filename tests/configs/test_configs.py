@@ -35,7 +35,7 @@ TRAIN_GROUPS = (
     "debug",
     "sweep",
 )
-SCRIPTS = ("train", "evaluate", "export", "hardware", "predict", "report", "benchmark")
+SCRIPTS = ("train", "evaluate", "export", "hardware", "predict", "report", "benchmark", "search")
 NAMES = {
     "model=resnet": ["model.name=resnet10"],
     "model=torchvision": ["model.name=mobilenet_v3_small"],
@@ -157,6 +157,19 @@ def test_hardware_composes(tmp_path):
     assert composed("hardware", tmp_path)["targets"] == ["gates"]
     full = composed("hardware", tmp_path, "hardware=full")
     assert (full["bits"], full["targets"]) == ([2, 3, 4, 5], ["gates", "xilinx7", "xilinx7_dsp", "ice40"])
+
+
+def test_a_search_has_the_choices_and_defaults_of_a_training(tmp_path):
+    searched, trained = composed("search", tmp_path), composed("train", tmp_path)
+    assert searched.pop("search")["name"] == "resnet18_size"
+    assert searched == {key: value for key, value in trained.items() if key not in ("test", "ckpt_path", "sweep")}
+    lists = [OmegaConf.load(CONF / f"{name}.yaml").defaults for name in ("train", "search")]
+    groups = [[one for one in given if str(one) not in ("train_schema", "search_schema")] for given in lists]
+    usual = [
+        {**one, **({"hydra": "search"} if "hydra" in one else {})} if OmegaConf.is_dict(one) else one
+        for one in groups[0]
+    ]
+    assert groups[1] == [one for one in usual if one != {"sweep": None}]
 
 
 def test_defaults_are_those_of_the_readme(tmp_path):

@@ -96,7 +96,8 @@ def test_examples_compose(script, example):
     assert len(EXAMPLES[script]) == 3
     assert f"python {script}.py {example}".rstrip() in help_text(script)
     GlobalHydra.instance().clear()
-    options = [option.partition(",")[0] for option in shlex.split(example.replace("<run>", "run")) if option != "-m"]
+    words = [word for word in shlex.split(example.replace("<run>", "run")) if word != "-m"]
+    options = [word if "{" in word else word.partition(",")[0] for word in words]
     with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
         config = compose(script, overrides=[*options, "paths.output_dir=/tmp"])
     assert plain(config)

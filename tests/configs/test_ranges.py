@@ -28,7 +28,11 @@ VALUES = {
 }
 # What is chosen for a script, and the keys that are walked there: those that begin so.
 WALKS = [
-    ("train", ("model.name=resnet10", "ckpt_path=x"), ("seed", "paths", "recipe", "ckpt", "init", "distill", "model")),
+    (
+        "train",
+        ("model.name=resnet10", "ckpt_path=x"),
+        ("seed", "paths", "recipe", "test", "ckpt", "init", "distill", "model"),
+    ),
     ("train", ("model.name=resnet10",), ("data", "optimizer", "quant")),
     ("train", (), ("trainer",)),
     ("train", (), ("callbacks.best_c", "callbacks.last_c", "sweep")),
@@ -52,6 +56,7 @@ WALKS = [
         ("seed", "data", "device", "inference", "microcontroller", "repeats", "models", "stems", "width", "paths"),
     ),
     ("benchmark", (), ("apot", "uniform", "compile", "projection", "pipeline", "evaluation")),
+    ("search", ("model.name=resnet10",), ("search.",)),
 ]
 INTEGERS = "-1 0 10^9"  # OmegaConf takes every integer for true or false
 TEXT = "inf nan -1 0 10^9 1e300 text"
@@ -61,7 +66,7 @@ TAKEN_BY = {
     "quant.weight_norm quant.weight_per_channel": INTEGERS,
     "trainer.channels_last invert center": f"{INTEGERS} null",
     "trainer.deterministic trainer.detect_anomaly": INTEGERS,
-    "simulate equivalence": INTEGERS,
+    "simulate equivalence test": INTEGERS,
     "act_bits arithmetic hardware:quant.bit export.stream_bit": "null",
     "layer": f"{TEXT} null",
     "download overwrite inference compile trainer.num_sanity_val_steps": INTEGERS,
@@ -97,6 +102,10 @@ TAKEN_BY = {
     "logger.csv.save_dir": "text",
     "sweep.powers sweep.seeds documents microcontroller": "list",
     "sheets": "0",
+    "search.name search.prices": TEXT,
+    "search.trials search.seed": "0 10^9",
+    "search.margin": "0 null",
+    "search.max_cost": "10^9 null",
 }
 TAKEN = {key: set(values.split()) for keys, values in TAKEN_BY.items() for key in keys.split()}
 
@@ -151,15 +160,16 @@ def test_a_value_is_taken_where_listed_and_refused_in_one_line_elsewhere(script,
 
 
 def test_the_walks_see_every_key():
-    """But for the sections that benchmark.py shares with train.py, and the objects of the default choice."""
-    shared = ("optimizer.", "scheduler.", "callbacks.", "logger.")
+    """But for what benchmark.py and search.py share with train.py, and the objects of the default choice."""
+    shared = {"benchmark": ("optimizer.", "scheduler.", "callbacks.", "logger.")}
+    shared["search"] = tuple(key.partition(".")[0] for key in keys_of(composed("train", ("model.name=resnet10",))))
     for script in SCHEMAS:
         walks = [walk for walk in WALKS if walk[0] == script]
         assert walks, script
         keys = {key for _, overrides, _ in walks for key in keys_of(composed(script, overrides))}
         starts = tuple(start for _, _, starts in walks for start in starts)
         unseen = {key for key in keys if not key.startswith(starts)}
-        assert all(script == "benchmark" and key.startswith(shared) for key in unseen), unseen
+        assert all(key.startswith(shared.get(script, ())) for key in unseen), unseen
 
 
 ALLOWED = [

@@ -1,6 +1,7 @@
 """Networks for microcontrollers are the network of integers, with the sanitizers of this machine's compiler."""
 
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from apot_lit.export.verify import verify
 from apot_lit.graph.steps import MaxPool
 from apot_lit.integer import to_integers
 from apot_lit.integer.executor import Executor
+from apot_lit.integer.network import Accumulate
 from apot_lit.integer.trimming import trim_taps
 from tests.export.conftest import REFERENCE_PIXELS, digits, trained
 
@@ -144,6 +146,13 @@ def test_what_the_runtime_lacks_is_refused(small, tmp_path):
     folded = to_integers(trained(3, 1, width=2), digits("train")[0][:300])
     with pytest.raises(UserError, match="its sums must be read by one batch norm alone"):
         write_micro(folded, "a test", tmp_path / "net")
+    assert not (tmp_path / "net").exists()
+    steps = [
+        replace(step, is_signed=True) if isinstance(step, Accumulate) and step.layer != "conv1" else step
+        for step in small.steps
+    ]
+    with pytest.raises(UserError, match="has no codes with a sign"):
+        write_micro(replace(small, steps=steps), "a test", tmp_path / "net")
     assert not (tmp_path / "net").exists()
 
 

@@ -246,3 +246,15 @@ def test_biases_groups_dilation_and_odd_strides(tmp_path):
     for fold in (True, False):
         converted = integers(network, fold=fold)
         assert verify(converted, engine_of(converted, tmp_path / "net.onnx"), digits()[0][:200]).images == 200
+
+
+@pytest.mark.parametrize("first", [0, -5, -(2**15)])
+def test_thresholds_below_one_are_reached_by_values_below_one(first):
+    network = test_executor.network(0, 1, (7, 6), 16, 1, 33)
+    at = next(i for i, step in enumerate(network.steps) if isinstance(step, Threshold))
+    steps = list(network.steps)
+    steps[at] = replace(steps[at], inputs=("c",), thresholds=np.arange(first, first + 7, dtype=np.int32))
+    network = replace(network, steps=steps)
+    images = np.random.default_rng(0).integers(0, 256, (9, 1, 7, 6)).astype(np.uint8)
+    expected = Executor(network)(torch.from_numpy(images)).numpy()
+    assert np.array_equal(run(build_onnx(network, {}), images, LEVELS[-1]), expected)

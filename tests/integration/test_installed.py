@@ -18,7 +18,7 @@ from tests.conftest import ROOT
 
 LEFT_OUT = (".git", ".venv", ".uv", "outputs", "build", "dist", "site", "__pycache__", "*.egg-info", ".*_cache")
 DIGITS = {f"{split}-{part}-ubyte.xz" for split in ("train", "t10k") for part in ("images-idx3", "labels-idx1")}
-COMMANDS = ("train", "evaluate", "export", "predict", "hardware", "benchmark", "report")
+COMMANDS = ("train", "evaluate", "export", "predict", "hardware", "benchmark", "report", "search")
 TINY = ("--config-dir=mine", "experiment=smoke", "model=my_model", "trainer.threads=1")
 MEGABYTES = 20
 

@@ -10,12 +10,12 @@ from apot_lit.config.help import help_text
 from apot_lit.config.registration import register
 from apot_lit.report.collect import collect
 from apot_lit.report.compose import document_sections
-from apot_lit.report.documents import section
+from apot_lit.report.documents import filled, section
 from apot_lit.report.tables import read_published
 from tests.conftest import ROOT
 
 DOCUMENTS = re.search(r"^DOCUMENTS := (.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE)[1].split(",")
-BEGIN = re.compile(r"^<!-- (\w+):begin -->$", re.MULTILINE)
+BEGIN = re.compile(r"<!-- (\w+):begin -->")
 GENERATED = re.compile(r"<!-- (\w+):begin -->.*?<!-- \1:end -->", re.DOTALL)
 
 
@@ -77,6 +77,15 @@ def test_targets_that_are_missed_are_named_with_the_reach_that_the_text_gives(se
 
 def test_the_readme_is_short():
     assert len((ROOT / "README.md").read_text().splitlines()) <= 200
+
+
+def test_a_section_may_stand_in_a_cell_of_a_table(tmp_path):
+    path = tmp_path / "a.md"
+    path.write_text("| a | <!-- x:begin --> old <!-- x:end -->; b |\n<!-- y:begin -->\n<!-- y:end -->\n")
+    content = filled(path, {"x": "new", "y": "table"})
+    assert content == "| a | <!-- x:begin --> new <!-- x:end -->; b |\n<!-- y:begin -->\ntable\n<!-- y:end -->\n"
+    path.write_text(content)
+    assert filled(path, {"x": "new", "y": "table"}) == content
 
 
 def test_a_section_stands_between_both_of_its_lines():

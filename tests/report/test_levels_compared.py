@@ -9,9 +9,9 @@ import pytest
 from scipy.stats import false_discovery_control, nct, ttest_rel
 from scipy.stats import t as student_t
 
-from apot_lit.report.collect import collect
+from apot_lit.report.collect import Collection, collect
 from apot_lit.report.levels_compared import FAMILIES, levels_compared
-from apot_lit.report.parts import PARTS, parts_table
+from apot_lit.report.parts import PARTS, effects, parts_table
 from apot_lit.report.statistics import Outcome, compare, holm
 from tests.report.test_report import result
 
@@ -123,6 +123,22 @@ def test_a_part_is_compared_with_runs_of_the_same_seeds(tmp_path):
     assert "+0.20" in next(line for line in lines if "act_bit" in line)
     assert "-0.50" in next(line for line in lines if "last_bit" in line)
     assert len({part.name for part in PARTS}) == 6
+
+
+def test_the_effect_of_a_part_is_that_of_the_table_and_says_what_was_not_run(tmp_path):
+    for seed, usual, raw in ((0, 0.99, 0.985), (1, 0.98, 0.977), (2, 0.97, 0.968), (3, 0.97, None)):
+        write(tmp_path, f"usual_{seed}", bit=2, power=1, seed=seed, test=usual)
+        if raw:
+            write(tmp_path, f"raw_{seed}", bit=2, power=1, seed=seed, test=raw, quant_weight_norm=False)
+    found = effects(collect(tmp_path))
+    assert found.keys() == {f"effect_{key}" for key in ("weight_norm", "thresholds_stay", "thresholds_rate", "edges")}
+    differences = numpy.array([-0.5, -0.3, -0.2])
+    half = student_t.ppf(0.975, 2) * differences.std(ddof=1) / 3**0.5
+    assert found["effect_weight_norm"] == (
+        f"weights are not normalised: at 2 bits -0.33 ± {half:.2f} (within noise, 3 pairs), at 3 bits not run yet"
+    )
+    assert found["effect_edges"] == "first and last layer at `bit` too: not run yet"
+    assert effects(Collection([], [], {})) == {}
 
 
 def test_without_runs_there_is_no_table_of_parts(tmp_path):

@@ -17,11 +17,13 @@ APOT_TARGET static void add_first(const apot_convolution *c, int32_t width, int3
     apot_add_first_body(c, width, rows, first, sums);
 }
 
+#ifndef APOT_PAIRS
 APOT_TARGET static void rescale(const apot_convolution *c, int32_t lane, int32_t width, int32_t kept, int32_t rows,
                                 const int32_t *sums, uint8_t *const *out) {
     (void)width;
     apot_rescale_body(c, lane, kept, rows, sums, out);
 }
+#endif
 
 #endif
 

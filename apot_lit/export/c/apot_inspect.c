@@ -7,7 +7,7 @@
 static int convolution_weights(const apot_convolution *c, const int32_t *shape, int8_t *weights) {
     int32_t outputs = shape[0] / c->groups, area = shape[2] * shape[3], used = 0, total = 0;
     int32_t tap_columns = shape[3] / c->kernel_width; /* columns that one tap reads, for frames of pixels */
-    const int8_t *from = c->weights;
+    const apot_weight *from = c->weights;
     for (int32_t group = 0; group < c->groups; group++)
         for (int32_t start = 0; start < outputs; start += APOT_BLOCK) {
             int32_t left = (outputs - start + 3) / 4 * 4, width = left < APOT_BLOCK ? left : APOT_BLOCK;
@@ -21,7 +21,7 @@ static int convolution_weights(const apot_convolution *c, const int32_t *shape, 
                             int32_t row = tap / c->kernel_width;
                             int32_t column = tap % c->kernel_width + i / shape[1];
                             int32_t output = group * outputs + start + o, input = i % shape[1];
-                            weights[(output * shape[1] + input) * area + row * shape[3] + column] = *from;
+                            weights[(output * shape[1] + input) * area + row * shape[3] + column] = (int8_t)*from;
                             used += *from != 0;
                         }
         }

@@ -48,7 +48,7 @@ typedef struct {
     ptrdiff_t step_y, step_x;       /* from one tap to the next, of the input */
     ptrdiff_t jump_y, jump_x;       /* from one tap to the next, of the weights */
     ptrdiff_t corner, block;        /* from a block's weights to those of the first tap, and to the next block's */
-    const int8_t *weights;          /* of the first block */
+    const apot_weight *weights;     /* of the first block */
     int32_t narrow;                 /* of apot_convolution */
 } apot_reading;
 

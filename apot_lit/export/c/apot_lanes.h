@@ -15,12 +15,24 @@
 #define APOT_BYTES 16
 #endif
 
+#if defined __SSE2__
+#include <immintrin.h>
+#define APOT_PAIRS
+#elif defined __wasm_simd128__
+#include <wasm_simd128.h>
+#define APOT_PAIRS
+#endif
+
 typedef int32_t apot_sums_vector __attribute__((vector_size(APOT_BYTES)));
+typedef int16_t apot_short_vector __attribute__((vector_size(APOT_BYTES)));
 typedef apot_stream apot_stream_vector __attribute__((vector_size(APOT_BYTES)));
 
 #define APOT_VECTORS (4 * APOT_BLOCK / APOT_BYTES)
 #define APOT_STREAM_LANES (APOT_BYTES / (int32_t)sizeof(apot_stream))
 #define APOT_AT_ONCE 4 /* vectors of the stream */
+#define APOT_PAIR_ROWS (APOT_BYTES / 16) /* so many positions of a whole block fit into registers */
+
+#ifndef APOT_PAIRS
 
 /* Codes of one whole block: their numbers are counted down from the last one, by a mask of -1 for each threshold above. */
 APOT_INLINE void compare_block(const apot_convolution *c, int32_t lane, int32_t kept, const int32_t *sums, uint8_t *out) {
@@ -47,6 +59,8 @@ static void compare(const apot_convolution *c, int32_t lane, int32_t width, int3
     else
         for (int32_t r = 0; r < rows; r++) compare_block(c, lane, kept, sums + r * APOT_BLOCK, out[r]);
 }
+
+#endif
 
 /* From one code to the next, what it differs by is added where its threshold is reached. `out` may begin where x does. */
 static void threshold(const apot_stream_value *x, const apot_levels *levels, uint8_t *out, int32_t length) {

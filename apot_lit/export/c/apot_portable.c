@@ -6,89 +6,64 @@
 #ifndef APOT_SHIFT_ADD
 
 #define APOT_TARGET
-#include "apot_lanes.h"
+#include "apot_finish.h"
 
 #include "apot_common.h"
 
 #ifdef APOT_LANES
 
-/* Vectors of values of 16 bits. In such a one, the bytes of four or eight outputs' weights are taken apart into those of
- * inputs 0 and 2 and those of inputs 1 and 3. */
-typedef int16_t apot_signed __attribute__((vector_size(APOT_BYTES)));
-typedef uint16_t apot_unsigned __attribute__((vector_size(APOT_BYTES)));
-typedef uint32_t apot_four_times __attribute__((vector_size(APOT_BYTES)));
-
-#if defined __SSE2__
-#include <immintrin.h>
-#define APOT_PAIRS
-#elif defined __wasm_simd128__
-#include <wasm_simd128.h>
-#define APOT_PAIRS
-#endif
-
 #ifdef APOT_PAIRS
 
-/* Products of neighbours, added up in 32 bits. */
-APOT_INLINE apot_sums_vector pair_products(apot_signed a, apot_signed b) {
-#if defined __AVX2__
-    return (apot_sums_vector)_mm256_madd_epi16((__m256i)a, (__m256i)b);
-#elif defined __SSE2__
-    return (apot_sums_vector)_mm_madd_epi16((__m128i)a, (__m128i)b);
-#else
-    return (apot_sums_vector)wasm_i32x4_dot_i16x8((v128_t)a, (v128_t)b);
-#endif
-}
-
 /* Sums of `rows` positions, a constant where this is called, and one whole block. */
-APOT_INLINE void lane_sums(const apot_reading *reading, int32_t rows, int32_t first, const int8_t *weights,
+APOT_INLINE void lane_sums(const apot_reading *reading, int32_t rows, int32_t first, const apot_weight *weights,
                            int32_t *sums) {
-    apot_sums_vector found[2][APOT_VECTORS] = {{{0}}};
-    const int8_t *line = weights + reading->corner * APOT_BLOCK;
+    apot_sums_vector found[APOT_PAIR_ROWS][2 * APOT_VECTORS] = {{{0}}};
+    const apot_weight *line = weights + reading->corner * APOT_BLOCK;
     for (int32_t y = 0; y < reading->taps_y; y++, line += reading->jump_y * APOT_BLOCK)
         for (int32_t x = 0; x < reading->taps_x; x++) {
             ptrdiff_t offset = y * reading->step_y + x * reading->step_x;
-            const int8_t *w = line + x * reading->jump_x * APOT_BLOCK;
+            const apot_weight *w = line + x * reading->jump_x * APOT_BLOCK;
             for (int32_t i = 0; i < 4 * reading->quads; i += 4, w += 4 * APOT_BLOCK) {
-                apot_signed even[2], odd[2];
-                for (int32_t r = 0; r < rows; r++) {
-                    uint32_t four;
-                    memcpy(&four, reading->rows[first + r] + offset + i, 4);
-                    apot_unsigned codes = (apot_unsigned)((apot_four_times){0} + four);
-                    even[r] = (apot_signed)(codes & 0xff);
-                    odd[r] = (apot_signed)(codes >> 8);
-                }
-                for (int32_t v = 0; v < APOT_VECTORS; v++) {
-                    apot_unsigned bytes;
-                    memcpy(&bytes, w + APOT_BYTES * v, APOT_BYTES);
-                    apot_signed low = (apot_signed)(bytes << 8) >> 8, high = (apot_signed)bytes >> 8;
-                    for (int32_t r = 0; r < rows; r++)
-                        found[r][v] += pair_products(even[r], low) + pair_products(odd[r], high);
+                apot_short_vector codes[APOT_PAIR_ROWS];
+                for (int32_t r = 0; r < rows; r++) codes[r] = four_codes(reading->rows[first + r] + offset + i);
+                for (int32_t v = 0; v < 2 * APOT_VECTORS; v++) {
+                    apot_short_vector some = some_weights(w + APOT_BYTES / 2 * v);
+                    for (int32_t r = 0; r < rows; r++) found[r][v] += pair_products(codes[r], some);
                 }
             }
         }
-    for (int32_t r = 0; r < rows; r++) memcpy(sums + r * APOT_BLOCK, found[r], APOT_BLOCK * sizeof *sums);
+    for (int32_t r = 0; r < rows; r++)
+        for (int32_t v = 0; v < APOT_VECTORS; v++) {
+            apot_sums_vector added = neighbours_added(found[r][2 * v], found[r][2 * v + 1]);
+            memcpy(sums + r * APOT_BLOCK + v * APOT_BYTES / 4, &added, sizeof added);
+        }
 }
 
-static void all_lane_sums(const apot_reading *reading, const int8_t *weights, int32_t *sums) {
+static void all_lane_sums(const apot_reading *reading, const apot_weight *weights, int32_t *sums) {
     int32_t r = 0;
-    if (APOT_ROWS > 1)
-        for (; r + 2 <= reading->count; r += 2) lane_sums(reading, 2, r, weights, sums + r * APOT_BLOCK);
+    for (; APOT_PAIR_ROWS > 1 && r + APOT_PAIR_ROWS <= reading->count; r += APOT_PAIR_ROWS)
+        lane_sums(reading, APOT_PAIR_ROWS, r, weights, sums + r * APOT_BLOCK);
     for (; r < reading->count; r++) lane_sums(reading, 1, r, weights, sums + r * APOT_BLOCK);
 }
 
 #else
 
+/* In a vector of 16 bits, the bytes of four or eight outputs' weights are taken apart into those of inputs 0 and 2 and those
+ * of inputs 1 and 3. */
+typedef uint16_t apot_unsigned __attribute__((vector_size(APOT_BYTES)));
+typedef uint32_t apot_four_times __attribute__((vector_size(APOT_BYTES)));
+
 #define APOT_PART 15      /* of codes whose products don't fit into 16 bits, so much is multiplied at a time: 4 bits */
 #define APOT_LARGEST 127  /* of weights */
 
 /* Adds what was added up in 16 bits to the sums, `factor` times, and begins anew. */
-APOT_INLINE void flush(apot_signed *few, int32_t factor, int32_t *sums) {
+APOT_INLINE void flush(apot_short_vector *few, int32_t factor, int32_t *sums) {
     for (int32_t v = 0; v < APOT_VECTORS; v++, sums += APOT_BYTES / 4) {
         apot_sums_vector sum, pair = (apot_sums_vector)few[v], high = pair >> 16;
         memcpy(&sum, sums, sizeof sum);
         sum += factor * ((apot_sums_vector)((apot_four_times)pair << 16) >> 16) + factor * high;
         memcpy(sums, &sum, sizeof sum);
-        few[v] = (apot_signed){0};
+        few[v] = (apot_short_vector){0};
     }
 }
 
@@ -96,7 +71,7 @@ APOT_INLINE void flush(apot_signed *few, int32_t factor, int32_t *sums) {
  * taken in two parts of four bits. Both are constants where this is called. */
 APOT_INLINE void lane_sums(const apot_reading *reading, int32_t rows, int32_t parts, int32_t first, const int8_t *weights,
                            int32_t *sums) {
-    apot_signed few[2][2][APOT_VECTORS] = {{{{0}}}};
+    apot_short_vector few[2][2][APOT_VECTORS] = {{{{0}}}};
     const uint16_t mask = parts == 1 ? 0xff : APOT_PART;
     int32_t most = parts == 1 ? reading->narrow : INT16_MAX / (2 * APOT_PART * APOT_LARGEST), left = most;
     const int8_t *line = weights + reading->corner * APOT_BLOCK;
@@ -108,21 +83,21 @@ APOT_INLINE void lane_sums(const apot_reading *reading, int32_t rows, int32_t pa
                 end = reading->quads - k < left ? reading->quads : k + left;
                 left -= end - k;
                 for (int32_t i = 4 * k; i < 4 * end; i += 4, w += 4 * APOT_BLOCK) {
-                    apot_signed even[2][2], odd[2][2];
+                    apot_short_vector even[2][2], odd[2][2];
                     for (int32_t r = 0; r < rows; r++) {
                         uint32_t four;
                         memcpy(&four, reading->rows[first + r] + offset + i, 4);
                         apot_unsigned codes = (apot_unsigned)((apot_four_times){0} + four);
-                        even[r][0] = (apot_signed)(codes & mask);
-                        odd[r][0] = (apot_signed)(codes >> 8 & mask);
+                        even[r][0] = (apot_short_vector)(codes & mask);
+                        odd[r][0] = (apot_short_vector)(codes >> 8 & mask);
                         if (parts == 1) continue;
-                        even[r][1] = (apot_signed)(codes >> 4 & APOT_PART);
-                        odd[r][1] = (apot_signed)(codes >> 12);
+                        even[r][1] = (apot_short_vector)(codes >> 4 & APOT_PART);
+                        odd[r][1] = (apot_short_vector)(codes >> 12);
                     }
                     for (int32_t v = 0; v < APOT_VECTORS; v++) {
                         apot_unsigned bytes;
                         memcpy(&bytes, w + APOT_BYTES * v, APOT_BYTES);
-                        apot_signed low = (apot_signed)(bytes << 8) >> 8, high = (apot_signed)bytes >> 8;
+                        apot_short_vector low = (apot_short_vector)(bytes << 8) >> 8, high = (apot_short_vector)bytes >> 8;
                         for (int32_t r = 0; r < rows; r++)
                             for (int32_t p = 0; p < parts; p++) few[r][p][v] += even[r][p] * low + odd[r][p] * high;
                     }
@@ -153,13 +128,13 @@ static void all_lane_sums(const apot_reading *reading, const int8_t *weights, in
 #endif
 
 /* Sums of one position and one block, value by value. */
-APOT_INLINE void plain_sums(const apot_reading *reading, const uint8_t *row, const int8_t *weights, int32_t width,
+APOT_INLINE void plain_sums(const apot_reading *reading, const uint8_t *row, const apot_weight *weights, int32_t width,
                             int32_t *sums) {
-    const int8_t *line = weights + reading->corner * width;
+    const apot_weight *line = weights + reading->corner * width;
     for (int32_t y = 0; y < reading->taps_y; y++, line += reading->jump_y * width)
         for (int32_t x = 0; x < reading->taps_x; x++) {
             const uint8_t *a = row + y * reading->step_y + x * reading->step_x;
-            const int8_t *w = line + x * reading->jump_x * width;
+            const apot_weight *w = line + x * reading->jump_x * width;
             for (int32_t k = 0; k < reading->quads; k++, a += 4, w += 4 * width)
                 for (int32_t o = 0; o < width; o++)
                     sums[o] += a[0] * w[4 * o] + a[1] * w[4 * o + 1] + a[2] * w[4 * o + 2] + a[3] * w[4 * o + 3];
@@ -171,7 +146,7 @@ static void sums(const apot_reading *reading, const apot_convolution *convolutio
     (void)convolution;
     memset(out, 0, (size_t)(blocks * reading->count * APOT_BLOCK) * sizeof *out);
     for (int32_t b = 0; b < blocks; b++) {
-        const int8_t *weights = reading->weights + b * reading->block * APOT_BLOCK;
+        const apot_weight *weights = reading->weights + b * reading->block * APOT_BLOCK;
         int32_t *block = out + b * reading->count * APOT_BLOCK;
 #ifdef APOT_LANES
         if (width == APOT_BLOCK) {

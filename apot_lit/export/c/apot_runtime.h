@@ -30,6 +30,15 @@ typedef int8_t apot_stream;
 typedef int16_t apot_stream;
 #endif
 
+/* Weights of convolutions. Without further instructions, x86-64 multiplies 16 bits: where nothing else is compiled in, weights
+ * are stored as it takes them, instead of being taken apart over and over. */
+#if defined APOT_PORTABLE && defined __SSE2__ && defined __GNUC__ && !defined APOT_SHIFT_ADD && !defined APOT_PLAIN
+#define APOT_WIDE
+typedef int16_t apot_weight;
+#else
+typedef int8_t apot_weight;
+#endif
+
 #define APOT_ALIGNMENT 16
 
 /* Outputs of convolutions are computed in blocks of so many; the last block of a group may be narrower, of 4, 8 or 12.
@@ -73,6 +82,9 @@ typedef struct {
     const uint8_t *codes;
 } apot_levels;
 
+/* Numbers that a multiplier, a bias and a shift are taken apart into, see apot_finish.h. */
+#define APOT_PARTS 4
+
 /* Sums of products, and what becomes of them: the stream, by (sum * multiplier + bias) >> shift; or codes, by thresholds
  * of each output. */
 typedef struct {
@@ -84,14 +96,16 @@ typedef struct {
     int32_t factor;      /* sum = factor * products + first: the offset of pixels */
     const int32_t *first; /* [class][output], or null */
     const uint16_t *classes; /* of each position, or null where there is one */
-    const int8_t *weights;
+    const apot_weight *weights;
     const apot_terms *terms; /* of the weights' magnitudes; null but for multiplication by shifts */
     int32_t magnitudes;             /* how many */
     const int16_t *multiplier; /* null if codes are made */
     const int64_t *bias;
     const uint8_t *shift;
     int32_t lowest;            /* of what is put onto the stream: 0 where a ReLU follows */
+    const int32_t *parts;      /* of multiplier, bias and shift: [block][APOT_PARTS][output within the block] */
     const int32_t *thresholds; /* [block][threshold][output within the block] */
+    const int16_t *thresholds_16; /* the same, where all of them fit into 16 bits, or null */
     const int8_t *signs;       /* 0, or -1 where it is minus the sum that is compared */
     apot_levels levels;        /* without thresholds */
 } apot_convolution;

@@ -1,0 +1,189 @@
+"""What is known now: what all results together say, in a list of plain sentences."""
+
+from collections.abc import Iterator, Sequence
+
+from apot_lit.quant.spec import FULL_PRECISION
+from apot_lit.report.collect import Collection, Group
+from apot_lit.report.levels_compared import compared_families
+from apot_lit.report.levels_sentence import levels_sentence
+from apot_lit.report.pairs import Pairs, apot_and_uniform, change_of, sharing
+from apot_lit.report.parts import part_changes
+from apot_lit.report.sentences import Aim, best_with_stem
+from apot_lit.report.tables import percent_spread
+from apot_lit.report.unit_prices import GATES, Prices
+from apot_lit.runs.protocol import SCHEME_NAMES, Row
+from apot_lit.runs.text import counted, listed
+
+_NOTE = (
+    "Differences are in points of test accuracy, with half the wider of two 95 % intervals: that of the pairs of runs "
+    "that share network and seed, and that of the test images. Behind an accuracy ± is the standard deviation over "
+    "seeds."
+)
+_SMALL = "small"
+_TRAINED = (5, 4, 3, 2)
+
+
+def findings_list(collection: Collection, other: Collection, aims: Sequence[Aim], prices: Prices | None) -> str:
+    """Numbered sentences as Markdown; what was not run yet is said to be so.
+
+    Args:
+        collection: results on MNIST.
+        other: results on Fashion-MNIST, perhaps without any group.
+        aims: what was aimed at, empty without such a file.
+        prices: of arithmetic units, None without any.
+    """
+    wide, narrow = compared_families(collection)
+    sentences = [
+        levels_sentence([wide], "uniform"),
+        levels_sentence([wide, narrow], "pot"),
+        levels_sentence([narrow], "uniform"),
+        _against_float(collection),
+        _parts(collection),
+        _fashion(other),
+        _small_stem(collection),
+        _hardware(prices),
+        _aims(aims),
+        _one_seed(collection),
+    ]
+    numbered = [f"{number}. {sentence}" for number, sentence in enumerate(sentences, start=1)]
+    return "\n".join([*numbered, "", _NOTE])
+
+
+def _main(collection: Collection, recipe: str) -> Group | None:
+    return next((group for group in collection.groups if group.recipe == recipe and group.main), None)
+
+
+def _models(group: Group) -> list[str]:
+    return sorted({row.model for row in group.runs}, key=lambda name: (len(name), name))
+
+
+def _bits(group: Group) -> list[int]:
+    return sorted({row.bit for row in group.runs} - {FULL_PRECISION}, reverse=True)
+
+
+def _against_float(collection: Collection) -> str:
+    parts = []
+    for recipe in ("best", "fast"):
+        group = _main(collection, recipe)
+        if group is None:
+            continue
+        found = []
+        for bit in _bits(group):
+            pairs = sharing(group, _models(group), (bit, "apot"), (FULL_PRECISION, "float"))
+            if len(pairs) > 1:
+                found.append(f"{change_of(pairs)} at {bit} bits")
+        if found:
+            parts.append(f"by the recipe `{recipe}` {listed(found)}")
+    if not parts:
+        return "What quantisation costs against float32 is not known yet: there are not several runs that share a seed."
+    return f"What quantisation costs: APoT minus float32, over networks and seeds, is {'; '.join(parts)}."
+
+
+def _parts(collection: Collection) -> str:
+    changes = part_changes(collection)
+    run = [change for change in changes if change.pairs]
+    if not run:
+        return "What the parts of the quantiser are worth is not known yet: there are no runs without one of them."
+    said = []
+    for bit in dict.fromkeys(change.bit for change in run):
+        own = [f"{change.part.short}: {change_of(change.pairs)}" for change in run if change.bit == bit]
+        said.append(f"at {bit} bits {'; '.join(own)}")
+    left = len(changes) - len(run)
+    rest = f" {left} of {len(changes)} such changes were not run yet." if left else ""
+    return f"What parts are worth (ResNet-10 with APoT levels, by the recipe `fast`): {'; '.join(said)}.{rest}"
+
+
+def _fashion(other: Collection) -> str:
+    parts = [part for group in other.groups if group.main for part in _side_by_side(group)]
+    if not parts:
+        return "There are no results on Fashion-MNIST yet that compare levels."
+    return f"On Fashion-MNIST {'; '.join(parts)}."
+
+
+def _side_by_side(group: Group) -> Iterator[str]:
+    for model in _models(group):
+        found = []
+        for bit in _bits(group):
+            pairs = apot_and_uniform(group, [model], bit)
+            if pairs:
+                apot, uniform = (percent_spread([runs[one].test_accuracy for runs in pairs.values()]) for one in (0, 1))
+                found.append(f"{apot} and {uniform} % at {bit} bits, a difference of {change_of(pairs)}")
+        if found:
+            yield f"{model} by the recipe `{group.recipe}` has, with APoT and with uniform levels, {'; '.join(found)}"
+
+
+def _small_stem(collection: Collection) -> str:
+    usual, small = best_with_stem(collection, "reference"), best_with_stem(collection, _SMALL)
+    parts = []
+    if usual is not None and small is not None:
+        for row in sorted(small.runs, key=lambda one: (one.model, -one.bit)):
+            before = {run.seed: run for run in usual.runs.get(row, [])}
+            pairs: Pairs = {
+                (row.model, run.seed): (run, before[run.seed]) for run in small.runs[row] if run.seed in before
+            }
+            if pairs:
+                accuracy = percent_spread([run.test_accuracy for run in small.runs[row]])
+                parts.append(f"{_kind(row)} has {accuracy} %, against the published stem {change_of(pairs)}")
+    if not parts:
+        return "What a stem that keeps all pixels gives is not known yet."
+    return f"With the small stem (`model.stem=small`), by the recipe `best`, {'; '.join(parts)}."
+
+
+def _hardware(prices: Prices | None) -> str:
+    parts = []
+    for acts, name in (("apot", "of APoT levels"), ("uniform", "of APoT weights and uniform activations")):
+        ratios = []
+        for bit in [] if prices is None else prices.bits(GATES):
+            own, usual = (_area(prices, *schemes, bit) for schemes in (("apot", acts), ("uniform", "uniform")))
+            if own is not None and usual is not None and bit in _TRAINED:
+                ratios.append(f"{100 * (own / usual - 1):+.0f} % at {bit} bits")
+        if ratios:
+            parts.append(f"one {name} takes {listed(ratios)}")
+    if not parts:
+        return "What levels cost in hardware was not measured."
+    return (
+        "Against a multiply-accumulate of uniform levels of as many bits, both written in the smallest way, "
+        f"{'; '.join(parts)} (transistors)."
+    )
+
+
+def _area(prices: Prices | None, weights: str, acts: str, bit: int) -> float | None:
+    entry = None if prices is None else prices.cheapest("mac", GATES, (weights, acts), bit)
+    return None if entry is None else float(entry["area"])
+
+
+def _aims(aims: Sequence[Aim]) -> str:
+    if not aims:
+        return "Nothing was aimed at."
+    missed = [aim for aim in aims if aim.missed_by is not None and aim.missed_by > 0]
+    waiting = [f"{aim.name} at {aim.bit} bits" for aim in aims if aim.missed_by is None]
+    met = len(aims) - len(missed) - len(waiting)
+    said = [f"{aim.name} at {aim.bit} bits by {aim.missed_by:.2f}" for aim in missed]
+    parts = [f"missed are {listed(said)} points"] if said else []
+    parts += [f"not run are {listed(waiting)}"] if waiting else []
+    return f"Of {counted(len(aims), 'aim')} {met} are met ([below](#what-was-aimed-at)){'; '.join(['', *parts])}."
+
+
+def _one_seed(collection: Collection) -> str:
+    parts = []
+    for group in collection.groups:
+        if not group.main and dict(group.protocol).get("model.stem") != _SMALL:
+            continue
+        own = []
+        for model in _models(group):
+            rows = [row for row in group.runs if row.model == model]
+            single = [row for row in rows if len(group.runs[row]) == 1]
+            if single == rows:
+                own.append(model)
+            else:
+                own += [_kind(row) for row in sorted(single)]
+        if own:
+            parts.append(f"{group.name}: {listed(own)}")
+    if not parts:
+        return "Every row has several seeds."
+    return f"One seed alone, which is no verdict, have {'; '.join(parts)}."
+
+
+def _kind(row: Row) -> str:
+    bits = "float32" if row.bit == FULL_PRECISION else f"{SCHEME_NAMES[row.scheme]} {row.bit} bits"
+    return f"{row.model} {bits}"
