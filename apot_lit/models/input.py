@@ -2,7 +2,6 @@
 
 from fractions import Fraction
 
-import torch
 from torch import Tensor
 
 from apot_lit.quant.functional import round_codes
@@ -30,8 +29,8 @@ class PixelInput(NetworkInput):
         offset: r; ``255 * mean`` where there is no such fraction.
 
     Shape:
-        uint8 pixels, or float images of 0 to 1 as torchvision gives them, of any shape to float32 of the same shape; a
-        first layer that reads integers gets those of the nearest pixel values. With `gives_codes`, `Codes` of them.
+        integer pixels, or float images of 0 to 1 as torchvision gives them, of any shape to float32 of the same shape;
+        a first layer that reads integers gets those of the nearest pixel values. With `gives_codes`, `Codes` of them.
 
     Raises:
         ValueError: for a mean or deviation out of range; one line that begins with its name.
@@ -61,9 +60,10 @@ class PixelInput(NetworkInput):
 
     def forward(self, images: Tensor) -> Tensor | Codes:
         """Returns normalised pixels, or their integers with the step."""
-        pixels = images.float() if images.dtype == torch.uint8 else images.float() * 255
+        fractions = images.is_floating_point()
+        pixels = images.float() * 255 if fractions else images.float()
         if self.gives_codes:
-            whole = pixels if images.dtype == torch.uint8 else round_codes(pixels, 1.0)
+            whole = round_codes(pixels, 1.0) if fractions else pixels
             return Codes(whole * self.multiplier - self.offset, self.step)
         # The only rounding: what precedes it is exact in integers.
         return (pixels * self.multiplier - self.offset) * (1 / (255 * self.multiplier * self.std))

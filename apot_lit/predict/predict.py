@@ -79,7 +79,7 @@ def _write_table(path: Path, predictions: Sequence[Prediction], names: Sequence[
         writer = csv.writer(file)
         writer.writerow(["picture", "class", *(f"probability_{name}" for name in names)])
         for name, _, row in predictions:
-            writer.writerow([name, names[row.argmax()], *(f"{value:.6f}" for value in row)])
+            writer.writerow([name, names[int(row.argmax())], *(f"{value:.6f}" for value in row)])
 
 
 def _print_table(predictions: Sequence[Prediction], names: Sequence[str], show: int) -> None:

@@ -1,8 +1,10 @@
 """The file around a packed network: safetensors with a format, a version and a checksum over all that it says."""
 
+import json
 import stat
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor
 
@@ -10,7 +12,7 @@ from apot_lit.errors import UserError
 from apot_lit.installed import only_in_clone
 from apot_lit.runs.checksum import checksum
 from apot_lit.runs.files import replacing
-from apot_lit.runs.schema import one_line
+from apot_lit.runs.schema import Schema, misfit, one_line
 from apot_lit.stored.needs import require_packages
 
 FORMAT = "apot_lit.packed"
@@ -86,6 +88,30 @@ def read_container(path: str | Path, where: str) -> tuple[dict[str, str], dict[s
     ):  # few of version 1 have one
         raise UserError(f"{where}: does not fit its checksum; it was changed or damaged after it was written")
     return metadata, tensors
+
+
+def json_part(metadata: Mapping[str, str], key: str, schema: Schema, where: str) -> dict[str, Any]:
+    """A mapping that metadata hold as JSON.
+
+    Args:
+        metadata: of a file.
+        key: its name there.
+        schema: what it must be like.
+        where: what messages begin with.
+
+    Raises:
+        UserError: if it is missing, no JSON, or not like that.
+    """
+    try:
+        value = json.loads(metadata[key])
+    except KeyError as error:
+        raise UserError(f"{where}: lacks its {key}") from error
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{where}: its {key} is no JSON ({one_line(error)})") from error
+    wrong = misfit(value, schema, key) if isinstance(value, dict) else f"{key}: must be a mapping"
+    if wrong is not None:
+        raise UserError(f"{where}: {wrong}")
+    return dict(value)
 
 
 def _checksum(metadata: Mapping[str, str], tensors: Mapping[str, Tensor]) -> str:

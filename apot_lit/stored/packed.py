@@ -33,8 +33,8 @@ from apot_lit.integer.network import IntegerNetwork
 from apot_lit.models.build import build_network
 from apot_lit.quant.levels import level_set
 from apot_lit.runs.plain import Plain
-from apot_lit.runs.schema import Entries, Fields, Integer, Items, OrNull, Schema, Text, misfit, one_line
-from apot_lit.stored.container import VERSION, read_container, write_container
+from apot_lit.runs.schema import Entries, Fields, Integer, Items, OrNull, Text, one_line
+from apot_lit.stored.container import VERSION, json_part, read_container, write_container
 from apot_lit.stored.description import Description, describe, restore
 from apot_lit.stored.float_part import CODES, STD, blank_tensors, fill, float_tensors, layer_facts, read_codes
 from apot_lit.stored.version_1 import version_1_facts
@@ -109,8 +109,7 @@ def packed_config(path: str | Path) -> dict[str, Any]:
         UserError: as `read_packed`.
     """
     metadata, _ = read_container(path, str(path))
-    config: dict[str, Any] = _json(metadata, "config", Plain(), str(path))
-    return config
+    return dict(json_part(metadata, "config", Plain(), str(path)))
 
 
 @torch.no_grad()
@@ -128,7 +127,7 @@ def read_packed(path: str | Path, network: nn.Module | None = None, where: str |
     """
     where = str(path) if where is None else where
     metadata, tensors = read_container(path, where)
-    config = _json(metadata, "config", Plain(), where)
+    config = json_part(metadata, "config", Plain(), where)
     integers = _integers(metadata, tensors, where)
     floats = {name: tensor for name, tensor in tensors.items() if not name.startswith(_INTEGER)}
     try:
@@ -193,7 +192,7 @@ def _portable(config: Mapping[str, Any]) -> dict[str, Any]:
 def _integers(metadata: Mapping[str, str], tensors: Mapping[str, Tensor], where: str) -> IntegerNetwork | None:
     if metadata["version"] != VERSION:
         return None
-    facts, plain = _json(metadata, "layers", _LAYERS, where), _json(metadata, "network", Plain(), where)
+    facts, plain = json_part(metadata, "layers", _LAYERS, where), json_part(metadata, "network", Plain(), where)
     arrays = {n.removeprefix(_INTEGER): tensor.numpy() for n, tensor in tensors.items() if n.startswith(_INTEGER)}
     try:
         return restore(Description(plain, arrays, _weights(facts, tensors)))
@@ -221,7 +220,7 @@ def _require_fit(network: nn.Module, metadata: Mapping[str, str], tensors: Mappi
     if metadata["version"] != VERSION:
         blank = {name: tensor for name, tensor in blank.items() if not name.endswith(STD)}
     ours = _entries(facts) | _shapes(blank)
-    theirs = _entries(_json(metadata, "layers", Entries(Fields()), where)) | _shapes(tensors)
+    theirs = _entries(json_part(metadata, "layers", Entries(Fields()), where)) | _shapes(tensors)
     for name in [*ours, *sorted(theirs)]:
         here, there = ours.get(name, "missing"), theirs.get(name, "missing")
         if here != there:
@@ -236,19 +235,6 @@ def _entries(facts: Mapping[str, Any]) -> dict[str, Any]:
 
 def _shapes(tensors: Mapping[str, Tensor]) -> dict[str, Any]:
     return {name: f"{tensor.dtype} {[*tensor.shape]}" for name, tensor in tensors.items()}
-
-
-def _json(metadata: Mapping[str, str], key: str, schema: Schema, where: str) -> dict[str, Any]:
-    try:
-        value = json.loads(metadata[key])
-    except KeyError as error:
-        raise UserError(f"{where}: lacks its {key}") from error
-    except (ValueError, RecursionError) as error:
-        raise UserError(f"{where}: its {key} is no JSON ({one_line(error)})") from error
-    wrong = misfit(value, schema, key) if isinstance(value, dict) else f"{key}: must be a mapping"
-    if wrong is not None:
-        raise UserError(f"{where}: {wrong}")
-    return dict(value)
 
 
 def _bytes(tensor: Tensor) -> tuple[str, tuple[int, ...], bytes]:

@@ -4,7 +4,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import pytorch_lightning as pl
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -15,6 +14,7 @@ from apot_lit.data.options import DataOptions
 from apot_lit.errors import UserError
 from apot_lit.models.build import build_network
 from apot_lit.training.distillation import Distillation
+from apot_lit.training.loading import LoadableModule
 from apot_lit.training.optimizers import build_optimizer, build_scheduler
 from apot_lit.training.processes import share_from_first
 from apot_lit.training.relocate import relocate
@@ -29,7 +29,7 @@ def final_name(split: str) -> str:
     return "test/" if split == "test" else f"final/{split}_"
 
 
-class QuantClassifier(pl.LightningModule):
+class QuantClassifier(LoadableModule):
     """Trains and evaluates one network with cross entropy.
 
     The configuration is kept in every checkpoint as plain containers, so that
@@ -80,6 +80,8 @@ class QuantClassifier(pl.LightningModule):
         if config is None:
             if network is None or num_classes is None or optimizer is None:
                 raise UserError("QuantClassifier: needs config, or else network, num_classes and optimizer")
+            if num_classes < 2:
+                raise UserError(f"num_classes={num_classes}: must be an integer of at least 2")
             self.save_hyperparameters(*own, logger=False)
             config = {"optimizer": optimizer, "scheduler": scheduler or CONSTANT, "data": {"classes": num_classes}}
         elif given := [name for name, value in own.items() if value is not None]:
@@ -87,7 +89,7 @@ class QuantClassifier(pl.LightningModule):
         else:
             self.save_hyperparameters("config", logger=False)
         classes = config["data"].get("classes", DataOptions.classes)
-        self.config = config
+        self.config, self.classes = config, classes
         self.network = build_network(config) if network is None else network
         self.distillation = distillation
         self.stand_in: Callable[[Tensor], Tensor] | None = None
@@ -132,6 +134,7 @@ class QuantClassifier(pl.LightningModule):
         """Returns the loss of a batch: its mean cross entropy, with that of a teacher if there is one."""
         images, labels = batch
         logits = self._training_forward(len(labels))(images)
+        self._require_logits(logits)
         loss = F.cross_entropy(logits, labels)
         if self.distillation is not None:
             loss = self.distillation.loss(images, logits, loss)
@@ -205,9 +208,17 @@ class QuantClassifier(pl.LightningModule):
             self._compiled = torch.compile(self.forward, mode=self._compile_mode, dynamic=False)
         return self._compiled
 
+    def _require_logits(self, logits: Tensor) -> None:
+        if logits.shape[1:] != (self.classes,):
+            raise UserError(
+                f"num_classes={self.classes}: the network gives {list(logits.shape)} for {len(logits)} images, "
+                f"must give {[len(logits), self.classes]}"
+            )
+
     def _evaluate(self, batch: Batch, loss: MeanMetric, accuracy: MulticlassAccuracy) -> Tensor:
         images, labels = batch
         logits = self(images)
+        self._require_logits(logits)
         loss.update(F.cross_entropy(logits, labels).expand(labels.numel()))
         accuracy.update(logits, labels)
         return logits

@@ -76,7 +76,7 @@ def build_optimizer(model: nn.Module, config: Mapping[str, Any]) -> Optimizer:
         UserError: for an unknown name, no learning rate, or options the optimizer refuses.
     """
     options = dict(config)
-    name = options.pop("name")
+    name = options.pop("name", None)
     if name not in OPTIMIZERS:
         raise UserError(f"optimizer.name={name}: must be one of {', '.join(OPTIMIZERS)}")
     if "lr" not in options:
@@ -87,7 +87,7 @@ def build_optimizer(model: nn.Module, config: Mapping[str, Any]) -> Optimizer:
     try:
         # Fused: one kernel for all parameters in place of several operations for each of hundreds.
         optimizer = OPTIMIZERS[name](groups, **options, fused=True)
-    except ValueError as error:
+    except (ValueError, TypeError) as error:
         raise UserError(f"optimizer={name}: {error}") from error
     optimizer.register_load_state_dict_post_hook(_like_parameters)
     return optimizer
@@ -117,7 +117,7 @@ def build_scheduler(optimizer: Optimizer, config: Mapping[str, Any], total_steps
         UserError: for an unknown name, or options the scheduler refuses.
     """
     options = dict(config)
-    name = options.pop("name")
+    name = options.pop("name", None)
     scheduler: LRScheduler
     try:
         if name == "constant":
@@ -135,7 +135,7 @@ def build_scheduler(optimizer: Optimizer, config: Mapping[str, Any], total_steps
             raise UserError(f"scheduler.name={name}: must be one of {', '.join(SCHEDULERS)}")
     except ZeroDivisionError as error:
         raise UserError(f"scheduler={name}: {total_steps} steps are too few for its rise and fall") from error
-    except ValueError as error:
+    except (ValueError, TypeError) as error:
         raise UserError(f"scheduler={name}: {error} (training has {max_epochs} epochs)") from error
     return {"scheduler": scheduler, "interval": interval}
 

@@ -77,6 +77,14 @@ def test_float_images_are_taken_as_torchvision_gives_them(mean):
     torch.testing.assert_close(PixelInput(mean, 0.3)(between).double(), expected, rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.parametrize("kind", [torch.int64, torch.int32, torch.int16])
+def test_pixels_may_be_integers_of_any_type(kind):
+    pixels = torch.arange(256)
+    for made in (PixelInput(33 / 255, 0.25), PixelInput(0.1307, 0.25)):
+        assert torch.equal(made(pixels.to(kind)), made(pixels.to(torch.uint8)))
+    assert torch.equal(giving_codes(33 / 255, 0.25)(pixels.to(kind)).values, pixels - 33.0)
+
+
 @pytest.mark.parametrize("mean", [33 / 255, 0.131])
 def test_a_first_layer_in_integers_gets_the_nearest_pixel_and_passes_the_gradient(mean):
     pixels = giving_codes(mean, 0.3)

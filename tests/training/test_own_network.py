@@ -9,6 +9,7 @@ from torch.utils.data import DataLoader, TensorDataset
 from apot_lit.errors import UserError
 from apot_lit.quant import QuantSpec, quantize_model
 from apot_lit.training.classifier import QuantClassifier
+from tests.conftest import ROOT
 
 CLASSES = 100
 SGD = {"name": "sgd", "lr": 0.05, "momentum": 0.9}
@@ -78,6 +79,55 @@ def test_a_scheduler_of_its_own(tmp_path):
     )
     trainer.fit(classifier, loader)
     assert trainer.optimizers[0].param_groups[0]["lr"] == pytest.approx(0, abs=1e-9)
+
+
+def test_what_can_not_be_loaded_is_said_in_one_line(trained, tmp_path):
+    path = trained[3]
+    (tmp_path / "junk.ckpt").write_text("junk")
+    packed = ROOT / "pretrained/small/resnet10_width8_3bit_apot.safetensors"
+    foreign = tmp_path / "code.ckpt"
+    torch.save({"state_dict": {}, "hyper_parameters": {"config": print}}, foreign)
+    other = {"network": nn.Sequential(nn.Flatten(), nn.Linear(3072, CLASSES))}
+    for wrong, given, said in (
+        (path, {}, f"checkpoint_path={path}: does not say what its network is; give network=..., as for the training"),
+        (path, other, f"checkpoint_path={path}: Error\\(s\\) in loading state_dict"),
+        (packed, {}, "is a packed file; read it with apot_lit.read_any_trained"),
+        (tmp_path / "junk.ckpt", {}, "is damaged or not a checkpoint"),
+        (tmp_path / "none.ckpt", {}, "there is no such file"),
+        (foreign, {}, "is damaged or not a checkpoint"),
+    ):
+        with pytest.raises(UserError, match=said) as caught:
+            QuantClassifier.load_from_checkpoint(wrong, **given)
+        assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("classes", [CLASSES - 1, CLASSES + 1])
+def test_another_number_of_logits_is_said_in_one_line(classes):
+    classifier = QuantClassifier(network=small_network(), num_classes=classes, optimizer=SGD)
+    batch = images_and_labels()[0][:4], torch.zeros(4, dtype=torch.int64)
+    for step in (classifier.training_step, classifier.validation_step, classifier.test_step):
+        with pytest.raises(UserError, match=rf"num_classes={classes}: the network gives \[4, 100\] for 4 images, must"):
+            step(batch, 0)
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "said"),
+    [
+        ({"lr": 0.1}, "optimizer.name=None: must be one of sgd, adamw"),
+        ({"name": "sgd"}, "optimizer.lr: a value is needed"),
+        ({**SGD, "momentm": 1}, "optimizer=sgd: .*unexpected keyword argument 'momentm'"),
+    ],
+)
+def test_a_wrong_optimizer_is_said_in_one_line(optimizer, said):
+    classifier = QuantClassifier(network=small_network(), num_classes=CLASSES, optimizer=optimizer)
+    with pytest.raises(UserError, match=said):
+        classifier.configure_optimizers()
+
+
+@pytest.mark.parametrize("classes", [-1, 0, 1])
+def test_too_few_classes(classes):
+    with pytest.raises(UserError, match=f"num_classes={classes}: must be an integer of at least 2"):
+        QuantClassifier(network=small_network(), num_classes=classes, optimizer=SGD)
 
 
 @pytest.mark.parametrize("left_out", ["network", "num_classes", "optimizer"])

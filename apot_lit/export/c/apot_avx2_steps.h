@@ -13,7 +13,8 @@ APOT_VECTOR __m256i saturated(__m256i first, __m256i last) {
 /* Eight sums, see apot_finish.h. */
 APOT_VECTOR __m256i rescaled(__m256i x, const __m256i *parts, __m256i high_part, __m128i shift) {
     __m256i low = _mm256_and_si256(x, _mm256_set1_epi32(0x7fff)), high = _mm256_srai_epi32(x, 15);
-    __m256i both = _mm256_or_si256(low, _mm256_slli_epi32(high, 16)), one = _mm256_or_si256(low, _mm256_set1_epi32(0x10000));
+    __m256i both = _mm256_or_si256(low, _mm256_slli_epi32(high, 16));
+    __m256i one = _mm256_or_si256(low, _mm256_set1_epi32(0x10000));
     __m256i y = _mm256_add_epi32(_mm256_slli_epi32(_mm256_madd_epi16(high, high_part), 15), parts[2]);
     y = _mm256_add_epi32(y, _mm256_madd_epi16(both, parts[1]));
     return _mm256_sra_epi32(_mm256_add_epi32(y, _mm256_srai_epi32(_mm256_madd_epi16(one, parts[0]), 15)), shift);

@@ -7,10 +7,12 @@ APOT_TARGET static void sum(const apot_sum *parameters, const apot_stream_value 
 }
 
 #ifndef APOT_OWN_LOOPS
+#ifndef APOT_PAIRS
 APOT_TARGET static void add(const apot_stream_value *x, const apot_stream_value *y, apot_stream_value *out,
                             const apot_flat *flat) {
     apot_add_body(x, y, out, flat);
 }
+#endif
 
 APOT_TARGET static void add_first(const apot_convolution *c, int32_t width, int32_t rows, const int32_t *const *first,
                                   int32_t *sums) {

@@ -22,10 +22,18 @@ APOT_INLINE apot_sums_vector sums_at(const int32_t *sums) {
  * the `low` and what is added to it have bits that are shifted out at first. */
 APOT_INLINE apot_sums_vector rescaled(apot_sums_vector sum, const apot_sums_vector *parts, int32_t shift) {
     apot_sums_vector low = sum & 0x7fff, high = sum >> 15;
-    apot_bits_vector product = (apot_bits_vector)pair_products((apot_short_vector)high, (apot_short_vector)(parts[1] & 0xffff)) << 15;
+    apot_short_vector high_part = (apot_short_vector)(parts[1] & 0xffff);
+    apot_bits_vector product = (apot_bits_vector)pair_products((apot_short_vector)high, high_part) << 15;
     product += (apot_bits_vector)pair_products((apot_short_vector)(low | high << 16), (apot_short_vector)parts[1]);
     product += (apot_bits_vector)(pair_products((apot_short_vector)(low | 0x10000), (apot_short_vector)parts[0]) >> 15);
     return (apot_sums_vector)(product + (apot_bits_vector)parts[2]) >> shift;
+}
+
+/* Within the bounds of the stream, of which the upper one is mostly that of 16 bits. */
+APOT_INLINE apot_short_vector bounded(apot_short_vector x, int32_t lowest) {
+    apot_short_vector largest = (apot_short_vector){0} + APOT_LARGEST_VALUE, is_more = x > largest;
+    if (APOT_LARGEST_VALUE < INT16_MAX) x = (x & ~is_more) | (largest & is_more);
+    return larger(x, (apot_short_vector){0} + (int16_t)lowest);
 }
 
 static void rescale(const apot_convolution *c, int32_t lane, int32_t width, int32_t kept, int32_t rows,
@@ -35,8 +43,6 @@ static void rescale(const apot_convolution *c, int32_t lane, int32_t width, int3
         apot_rescale_body(c, lane, kept, rows, sums, out);
         return;
     }
-    apot_short_vector lowest = (apot_short_vector){0} + (int16_t)c->lowest;
-    apot_short_vector largest = (apot_short_vector){0} + APOT_LARGEST_VALUE;
     for (int32_t o = 0; o < APOT_BLOCK; o += APOT_SHORTS) {
         apot_sums_vector parts[2][3];
         for (int32_t v = 0; v < 2; v++)
@@ -45,9 +51,7 @@ static void rescale(const apot_convolution *c, int32_t lane, int32_t width, int3
             const int32_t *x = sums + r * APOT_BLOCK + o;
             apot_short_vector y = saturated(rescaled(sums_at(x), parts[0], shift),
                                             rescaled(sums_at(x + APOT_SHORTS / 2), parts[1], shift));
-            apot_short_vector is_less = y < lowest, is_more = y > largest;
-            y = (y & ~is_less) | (lowest & is_less);
-            if (APOT_LARGEST_VALUE < INT16_MAX) y = (y & ~is_more) | (largest & is_more);
+            y = bounded(y, c->lowest);
             memcpy(out[r] + o * 2, &y, sizeof y);
         }
     }
@@ -90,6 +94,20 @@ static void compare(const apot_convolution *c, int32_t lane, int32_t width, int3
             compare_rows(c, thresholds, step, sign, APOT_COMPARED, sums + r * APOT_BLOCK, out + r, o);
         for (; r < rows; r++) compare_rows(c, thresholds, step, sign, 1, sums + r * APOT_BLOCK, out + r, o);
     }
+}
+
+/* As apot_add_body. */
+static void add(const apot_stream_value *x, const apot_stream_value *y, apot_stream_value *out, const apot_flat *flat) {
+    int32_t start = 0;
+    for (; sizeof(apot_stream) == 2 && start + APOT_SHORTS <= flat->length; start += APOT_SHORTS) {
+        apot_short_vector a, b = {0};
+        memcpy(&a, x + start, sizeof a);
+        if (y) memcpy(&b, y + start, sizeof b);
+        a = bounded(saturated_sum(a, b), flat->lowest);
+        memcpy(out + start, &a, sizeof a);
+    }
+    apot_flat rest = {flat->length - start, flat->lowest};
+    apot_add_body(x + start, y ? y + start : y, out + start, &rest);
 }
 
 #endif

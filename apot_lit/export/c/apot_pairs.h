@@ -1,5 +1,5 @@
-/* What instructions for products of neighbours of 16 bits, added up in 32 bits, are called: SSE2, AVX2 and WebAssembly have
- * them. In a vector of 16 bits lie two or four outputs with four inputs each, so that there are two sums of each output. */
+/* What instructions for products of neighbours of 16 bits, added up in 32 bits, are called: SSE2, AVX2 and WebAssembly
+ * have them. In a vector of 16 bits lie two or four outputs with four inputs each: there are two sums of each output. */
 #ifndef APOT_PAIRS_H
 #define APOT_PAIRS_H
 
@@ -51,14 +51,16 @@ APOT_INLINE apot_short_vector some_weights(const apot_weight *weights) {
 APOT_INLINE apot_sums_vector neighbours_added(apot_sums_vector a, apot_sums_vector b) {
 #if defined __AVX2__
     __m256 x = _mm256_castsi256_ps((__m256i)a), y = _mm256_castsi256_ps((__m256i)b);
-    __m256i even = _mm256_castps_si256(_mm256_shuffle_ps(x, y, 0x88)), odd = _mm256_castps_si256(_mm256_shuffle_ps(x, y, 0xdd));
+    __m256i even = _mm256_castps_si256(_mm256_shuffle_ps(x, y, 0x88));
+    __m256i odd = _mm256_castps_si256(_mm256_shuffle_ps(x, y, 0xdd));
     return (apot_sums_vector)_mm256_permute4x64_epi64(_mm256_add_epi32(even, odd), 0xd8);
 #elif defined __SSE2__
     __m128 x = _mm_castsi128_ps((__m128i)a), y = _mm_castsi128_ps((__m128i)b);
     __m128i even = _mm_castps_si128(_mm_shuffle_ps(x, y, 0x88)), odd = _mm_castps_si128(_mm_shuffle_ps(x, y, 0xdd));
     return (apot_sums_vector)_mm_add_epi32(even, odd);
 #else
-    v128_t even = wasm_i32x4_shuffle((v128_t)a, (v128_t)b, 0, 2, 4, 6), odd = wasm_i32x4_shuffle((v128_t)a, (v128_t)b, 1, 3, 5, 7);
+    v128_t even = wasm_i32x4_shuffle((v128_t)a, (v128_t)b, 0, 2, 4, 6);
+    v128_t odd = wasm_i32x4_shuffle((v128_t)a, (v128_t)b, 1, 3, 5, 7);
     return (apot_sums_vector)wasm_i32x4_add(even, odd);
 #endif
 }
@@ -71,6 +73,28 @@ APOT_INLINE apot_short_vector saturated(apot_sums_vector a, apot_sums_vector b) 
     return (apot_short_vector)_mm_packs_epi32((__m128i)a, (__m128i)b);
 #else
     return (apot_short_vector)wasm_i16x8_narrow_i32x4((v128_t)a, (v128_t)b);
+#endif
+}
+
+/* The sum of each two, saturated in the same way. */
+APOT_INLINE apot_short_vector saturated_sum(apot_short_vector a, apot_short_vector b) {
+#if defined __AVX2__
+    return (apot_short_vector)_mm256_adds_epi16((__m256i)a, (__m256i)b);
+#elif defined __SSE2__
+    return (apot_short_vector)_mm_adds_epi16((__m128i)a, (__m128i)b);
+#else
+    return (apot_short_vector)wasm_i16x8_add_sat((v128_t)a, (v128_t)b);
+#endif
+}
+
+/* The larger of each two. */
+APOT_INLINE apot_short_vector larger(apot_short_vector a, apot_short_vector b) {
+#if defined __AVX2__
+    return (apot_short_vector)_mm256_max_epi16((__m256i)a, (__m256i)b);
+#elif defined __SSE2__
+    return (apot_short_vector)_mm_max_epi16((__m128i)a, (__m128i)b);
+#else
+    return (apot_short_vector)wasm_i16x8_max((v128_t)a, (v128_t)b);
 #endif
 }
 

@@ -30,8 +30,8 @@ typedef int8_t apot_stream;
 typedef int16_t apot_stream;
 #endif
 
-/* Weights of convolutions. Without further instructions, x86-64 multiplies 16 bits: where nothing else is compiled in, weights
- * are stored as it takes them, instead of being taken apart over and over. */
+/* Weights of convolutions. Without further instructions, x86-64 multiplies 16 bits: where nothing else is compiled in,
+ * weights are stored as it takes them, instead of being taken apart over and over. */
 #if defined APOT_PORTABLE && defined __SSE2__ && defined __GNUC__ && !defined APOT_SHIFT_ADD && !defined APOT_PLAIN
 #define APOT_WIDE
 typedef int16_t apot_weight;
