@@ -36,6 +36,7 @@ class PixelInput(NetworkInput):
         ValueError: for a mean or deviation out of range; one line that begins with its name.
 
     Examples:
+        >>> import torch
         >>> pixels = PixelInput(mean=33 / 255, std=0.5)
         >>> pixels.multiplier, pixels.offset
         (1, 33)

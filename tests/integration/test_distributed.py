@@ -81,7 +81,8 @@ def test_a_loss_that_is_no_number_in_one_process_stops_all_with_one_line(tmp_pat
     poison = (f"+callbacks.poison._target_={CALLBACKS}.PoisonAtStep", "+callbacks.poison.step=3",
               "+callbacks.poison.rank=1")  # fmt: skip
     finished = train(tmp_path, *ARGUMENTS, *poison, code=2)
-    (line,) = [line for line in finished.stderr.splitlines() if line.strip()]
+    # Where Slurm is installed, Lightning warns that it isn't used.
+    (line,) = [line for line in finished.stderr.splitlines() if line.strip() and "`srun`" not in line]
     assert line.startswith("error: ")
     assert "step 4 (epoch 2)" in line
     assert "last.ckpt" in line

@@ -30,7 +30,8 @@ typedef apot_stream apot_stream_vector __attribute__((vector_size(APOT_BYTES)));
 #define APOT_VECTORS (4 * APOT_BLOCK / APOT_BYTES)
 #define APOT_STREAM_LANES (APOT_BYTES / (int32_t)sizeof(apot_stream))
 #define APOT_AT_ONCE 4 /* vectors of the stream */
-#define APOT_PAIR_ROWS (APOT_BYTES / 16) /* so many positions of a whole block fit into registers */
+/* So many positions of a whole block fit into registers. */
+#define APOT_PAIR_ROWS (APOT_BYTES / 16 < APOT_ROWS ? APOT_BYTES / 16 : APOT_ROWS)
 
 #ifndef APOT_PAIRS
 
