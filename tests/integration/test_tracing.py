@@ -97,7 +97,7 @@ def test_an_exported_graph_computes_the_same_for_every_size_of_batch(name, stric
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-@pytest.mark.parametrize("name", ["pot", *slowly("resnet", "torchvision", "transformer")])
+@pytest.mark.parametrize("name", ["pot", *slowly("resnet", "transformer")])
 def test_compiled_training_and_evaluation_compute_the_same(name, backend):
     network, x = made(name)
     twin = copy.deepcopy(network)
@@ -107,10 +107,10 @@ def test_compiled_training_and_evaluation_compute_the_same(name, backend):
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
     for logits in (expected, found):
         logits.square().sum().backward()
-    # Batch norms over a few values enlarge rounding; of biases before them there is only rounding.
-    largest = max(float(parameter.grad.norm()) for parameter in network.parameters())
+    # Of biases before batch norms there is only rounding.
+    largest = max(float(parameter.grad.abs().max()) for parameter in network.parameters())
     for (place, one), other in zip(network.named_parameters(), twin.parameters(), strict=True):
-        assert (other.grad - one.grad).norm() <= 1e-2 * one.grad.norm() + 1e-5 * largest, place
+        torch.testing.assert_close(other.grad, one.grad, rtol=1e-3, atol=1e-5 * largest, msg=place)
     network.eval(), twin.eval()
     with torch.no_grad():
         torch.testing.assert_close(compiled(x), network(x), rtol=1e-4, atol=1e-4)
