@@ -73,7 +73,7 @@ class Jobs(Callback):
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Refuses what no job could work with, counts the jobs and begins to watch them."""
-        from apot_lit.sweep.failure import forget_failure  # late: single runs have no use for it
+        from apot_lit.sweep.failure import forget_failures  # late: single runs have no use for it
         from apot_lit.sweep.watch import Watch
 
         root = Path(config.hydra.sweep.dir)
@@ -83,8 +83,7 @@ class Jobs(Callback):
         except (UserError, HydraException, OmegaConfBaseException) as error:
             tell(explain(error))
             raise SystemExit(EXIT_USER_ERROR) from error
-        for path in root.glob("*/"):
-            forget_failure(path)
+        forget_failures(root)
         _listen(goes_on(config.hydra))
         if jobs:
             self._watch = Watch(jobs, shows_running=not config.hydra.launcher._target_.startswith(_BASIC))
@@ -97,7 +96,7 @@ class Jobs(Callback):
         from apot_lit.runs.contents import NotUsable, read_result
         from apot_lit.runs.result import RESULT_FILE
         from apot_lit.runs.summary import SUMMARY_FILE, Run, summarise
-        from apot_lit.sweep.failure import failure
+        from apot_lit.sweep.failure import failures
 
         root = Path(config.hydra.sweep.dir)
         if self._watch is None:
@@ -105,7 +104,7 @@ class Jobs(Callback):
         else:
             self._watch.stop()
             places = [job.directory for job in self._watch.jobs.values()]
-        failed = {place.name: reason for place in places if (reason := failure(place)) is not None}
+        failed = failures(places)
         runs = []
         for place in places:
             try:
@@ -124,21 +123,20 @@ class Evaluations(Callback):
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Forgets what failed in an earlier call with the same directory."""
-        from apot_lit.sweep.failure import forget_failure  # late: single evaluations have no use for it
+        from apot_lit.sweep.failure import forget_failures  # late: single evaluations have no use for it
 
-        for path in Path(config.hydra.sweep.dir).glob("*/"):
-            forget_failure(path)
+        forget_failures(Path(config.hydra.sweep.dir))
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
         """Prints and writes the table of all evaluations; tells of the jobs that failed."""
-        from apot_lit.evaluation.collected import EVALUATIONS_FILE, collect_evaluations, read_evaluation
+        from apot_lit.evaluation.collected import EVALUATIONS_FILE, collect_evaluations
         from apot_lit.evaluation.evaluate import EVALUATION_FILE
-        from apot_lit.runs.contents import NotUsable
-        from apot_lit.sweep.failure import failure
+        from apot_lit.runs.contents import NotUsable, read_evaluation
+        from apot_lit.sweep.failure import failures
 
         root = Path(config.hydra.sweep.dir)
         places = sorted(root.glob("*/"), key=lambda path: (len(path.name), path.name))  # they are numbers
-        failed = {place.name: reason for place in places if (reason := failure(place)) is not None}
+        failed = failures(places)
         evaluations = []
         for place in places:
             if place.name in failed:

@@ -6,10 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from apot_lit.runs.contents import EVALUATION, NotUsable, read_json
 from apot_lit.runs.files import write_text
 from apot_lit.runs.protocol import row
-from apot_lit.runs.schema import misfit
 from apot_lit.runs.text import percent, text_table
 
 EVALUATIONS_FILE = "evaluations.csv"
@@ -18,23 +16,6 @@ COLUMNS = (
     *("accuracy", "loss", "images", "differing_predictions", "cpu", "commit"),
 )
 _SHOWN = COLUMNS[: COLUMNS.index("cpu")]
-
-
-def read_evaluation(path: Path) -> dict[str, Any]:
-    """Reads what one evaluation wrote.
-
-    Args:
-        path: its ``evaluation.json``.
-
-    Raises:
-        NotUsable: if the file can't be read, or holds something else.
-    """
-    content = read_json(path)
-    wrong = misfit(content, EVALUATION)
-    if wrong is not None:
-        raise NotUsable(f"damaged ({wrong})")
-    found: dict[str, Any] = content
-    return found
 
 
 def collect_evaluations(evaluations: Sequence[Mapping[str, Any]], directory: Path) -> str:

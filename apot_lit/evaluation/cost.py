@@ -87,6 +87,11 @@ class Cost:
         return rest + sum(layer.quantized_kib for layer in self.layers)
 
     @property
+    def quantized_bytes(self) -> float:
+        """The same in bytes."""
+        return self.quantized_kib * 1024
+
+    @property
     def bit_operations(self) -> int:
         """Sum of ``macs * weight_bit * act_bit``."""
         return sum(layer.bit_operations for layer in self.layers)

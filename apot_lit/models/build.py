@@ -38,6 +38,16 @@ def build_network(config: Mapping[str, Any]) -> nn.Module:
         return quantize_model(network, spec, inputs=found)  # inputs of our own networks come from ReLUs
 
 
+def fresh_network(config: Mapping[str, Any]) -> nn.Module:
+    """The same with weights that don't matter; no random state is changed.
+
+    Raises:
+        UserError: as `build_network`.
+    """
+    with torch.random.fork_rng(devices=[]):
+        return build_network(config)
+
+
 def with_inputs(config: Mapping[str, Any], images: Tensor) -> dict[str, Any]:
     """A configuration with what must be known of the inputs of its layers, so that its network can be built again.
 

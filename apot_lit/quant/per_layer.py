@@ -1,6 +1,6 @@
 """Options of single layers, by patterns of their names: validated once, immutable afterwards."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from difflib import SequenceMatcher, get_close_matches
 from fnmatch import fnmatchcase
 from typing import Any
@@ -82,9 +82,15 @@ class Overrides(Mapping[str, Mapping[str, Any]]):
         """
         names = list(names)
         for pattern in self:
-            if not any(fnmatchcase(name, pattern) for name in names):
-                near = sorted(names, key=lambda name: -SequenceMatcher(None, pattern, name).ratio())[:_NEAR]
+            if near := near_unmatched(pattern, names):
                 raise ValueError(f"overrides.{pattern}: matches no layer; near it are {', '.join(near)}")
+
+
+def near_unmatched(pattern: str, names: Sequence[str]) -> list[str]:
+    """The names near a pattern that matches none of them; no name if it matches one."""
+    if any(fnmatchcase(name, pattern) for name in names):
+        return []
+    return sorted(names, key=lambda name: -SequenceMatcher(None, pattern, name).ratio())[:_NEAR]
 
 
 def _check(pattern: str, given: Any, allowed: Mapping[str, Range]) -> None:

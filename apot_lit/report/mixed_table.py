@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from apot_lit.evaluation.cost import measure_cost
-from apot_lit.models.build import build_network
+from apot_lit.models.build import fresh_network
+from apot_lit.models.foreign import image_options
 from apot_lit.quant import quant_layers
 from apot_lit.report.collect import Collection, Group, Run
 from apot_lit.report.levels_compared import SIGNIFICANT
@@ -17,7 +18,6 @@ from apot_lit.runs.text import counted
 
 MIXED, MIXED_FRONT = "mixed", "front.json"
 """Directory of the result files, and the file of the search in it."""
-_KIB = 1024
 _OVERRIDES = "quant.overrides"
 _SMALLER, _LARGER = -1, 1
 _SIDES = {_SMALLER: "Minus the next smaller of one width", _LARGER: "Minus the next larger"}
@@ -108,14 +108,14 @@ def _entries(front: Mapping[str, Any], collection: Collection) -> list[Entry]:
 
 def _entry(runs: Sequence[Run], bit: int | None) -> Entry:
     config = runs[0].result["config"]
-    network = build_network(config)
-    shape = (1, config["data"].get("channels", 1), config["data"].get("size", 28), config["data"].get("size", 28))
-    cost = measure_cost(network, shape)
+    network = fresh_network(config)
+    channels, size, _ = image_options(config["data"])
+    cost = measure_cost(network, (1, channels, size, size))
     inner = cost.layers[1:-1]
     weights = {name: layer.weight.numel() for name, layer in quant_layers(network)}
     mean_bit = sum(weights[one.name] * one.weight_bit for one in inner) / sum(weights[one.name] for one in inner)
     bits = " ".join(str(one.weight_bit) for one in inner)
-    return Entry(bits if bit is None else f"all {bit}", runs, cost.quantized_kib * _KIB, mean_bit, bit)
+    return Entry(bits if bit is None else f"all {bit}", runs, cost.quantized_bytes, mean_bit, bit)
 
 
 def _compared(entries: Sequence[Entry], mixed: Sequence[Entry]) -> list[str]:

@@ -176,6 +176,22 @@ class NotUsable(Exception):
     """Why a file can't be used, in one line."""
 
 
+def read_evaluation(path: Path) -> dict[str, Any]:
+    """Reads what one evaluation wrote.
+
+    Args:
+        path: its ``evaluation.json``.
+
+    Raises:
+        NotUsable: if the file can't be read, or a part is not as `EVALUATION` describes it.
+    """
+    content: dict[str, Any] = read_json(path)
+    wrong = misfit(content, EVALUATION)
+    if wrong is not None:
+        raise NotUsable(f"damaged ({wrong})")
+    return content
+
+
 def read_result(path: Path) -> dict[str, Any] | None:
     """Reads the result of a training, whole: one that is wrong anywhere is not used in part.
 

@@ -1,16 +1,14 @@
 """Which layers share a bit width in a search: each by itself, those of a block or stage, or those of a pattern."""
 
 from collections.abc import Sequence
-from difflib import SequenceMatcher
-from fnmatch import fnmatchcase
 
 from torch import nn
 
 from apot_lit.errors import UserError
 from apot_lit.quant import quant_layers
+from apot_lit.quant.per_layer import near_unmatched
 
 _DEPTHS = {"stages": 1, "blocks": 2}
-_NEAR = 3
 
 
 def layer_groups(network: nn.Module, groups: str | Sequence[str]) -> list[str]:
@@ -30,8 +28,7 @@ def layer_groups(network: nn.Module, groups: str | Sequence[str]) -> list[str]:
     names = [name for name, _ in quant_layers(network)]
     if not isinstance(groups, str):
         for pattern in groups:
-            if not any(fnmatchcase(name, pattern) for name in names):
-                near = sorted(names, key=lambda name: -SequenceMatcher(None, pattern, name).ratio())[:_NEAR]
+            if near := near_unmatched(pattern, names):
                 raise UserError(f"search.groups: {pattern} matches no layer; near it are {', '.join(near)}")
         return list(groups)
     inner = names[1:-1]

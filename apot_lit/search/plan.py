@@ -5,11 +5,12 @@ from pathlib import Path
 from typing import Any
 
 from apot_lit.errors import UserError
+from apot_lit.models.build import fresh_network
 from apot_lit.quant.spec import FULL_PRECISION
 from apot_lit.runs.protocol import protocol, row
 from apot_lit.search.layer_groups import layer_groups
 from apot_lit.search.space import Space, bits_of, extremes, options_of, read_options
-from apot_lit.search.trial_cost import CostOf, cost_of, fresh_network
+from apot_lit.search.trial_cost import CostOf, cost_of
 
 Compose = Callable[[Mapping[str, Any]], dict[str, Any]]
 """From values of options to the configuration of a run that differs in them from what was asked for."""

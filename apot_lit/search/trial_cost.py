@@ -4,13 +4,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
-from torch import nn
-
 from apot_lit.errors import UserError
 from apot_lit.evaluation.cost import LayerCost, measure_cost
 from apot_lit.installed import only_in_clone
-from apot_lit.models.build import build_network
+from apot_lit.models.build import fresh_network
+from apot_lit.models.foreign import image_options
 from apot_lit.quant import quant_layers
 from apot_lit.quant.quantizers import ActivationQuantizer, WeightQuantizer
 from apot_lit.report.unit_prices import FILES, GATES, Prices, read_prices
@@ -42,10 +40,10 @@ def cost_of(kind: str, prices: str) -> CostOf:
 
     def cost(config: Mapping[str, Any]) -> float:
         network = fresh_network(config)
-        data = config["data"]
-        measured = measure_cost(network, (1, data["channels"], data["size"], data["size"]))
+        channels, size, _ = image_options(config["data"])
+        measured = measure_cost(network, (1, channels, size, size))
         if kind == "size":
-            return measured.quantized_kib * 1024
+            return measured.quantized_bytes
         if kind == "operations":
             return float(measured.bit_operations)
         assert known is not None
@@ -53,16 +51,6 @@ def cost_of(kind: str, prices: str) -> CostOf:
         return sum(layer.macs * _transistors(known, layer, modules.get(layer.name)) for layer in measured.layers)
 
     return cost
-
-
-def fresh_network(config: Mapping[str, Any]) -> nn.Module:
-    """The network of a configuration, with weights that don't matter; no random state is changed.
-
-    Raises:
-        UserError: as `build_network`.
-    """
-    with torch.random.fork_rng(devices=[]):
-        return build_network(config)
 
 
 def _read_prices(directory: Path) -> Prices:

@@ -30,7 +30,7 @@ from torch import Tensor, nn
 from apot_lit.errors import UserError
 from apot_lit.integer.executor import Executor
 from apot_lit.integer.network import IntegerNetwork
-from apot_lit.models.build import build_network
+from apot_lit.models.build import build_network, fresh_network
 from apot_lit.quant.levels import level_set
 from apot_lit.runs.plain import Plain
 from apot_lit.runs.schema import Entries, Fields, Integer, Items, OrNull, Text, one_line
@@ -137,7 +137,7 @@ def read_packed(path: str | Path, network: nn.Module | None = None, where: str |
         reason = one_line(f"{type(error).__name__}: {error}")
         raise UserError(f"{where}: its configuration describes no network ({reason})") from error
     _require_fit(skeleton, metadata, floats, where)
-    filled = _built(config) if network is None else copy.deepcopy(network).cpu()
+    filled = fresh_network(config) if network is None else copy.deepcopy(network).cpu()
     try:
         fill(filled, floats)
     except UserError as error:
@@ -239,9 +239,3 @@ def _shapes(tensors: Mapping[str, Tensor]) -> dict[str, Any]:
 
 def _bytes(tensor: Tensor) -> tuple[str, tuple[int, ...], bytes]:
     return str(tensor.dtype), tuple(tensor.shape), tensor.numpy().tobytes()
-
-
-def _built(config: Mapping[str, Any]) -> nn.Module:
-    """The network of a configuration, without weights that mean anything; random numbers are left as they are."""
-    with torch.random.fork_rng(devices=[]):
-        return build_network(config)

@@ -1,5 +1,6 @@
 """Why a job of a multirun failed, left in its directory for whoever started it, maybe from another machine."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from apot_lit.runs.files import write_text
@@ -21,6 +22,12 @@ def failure(directory: Path) -> str | None:
         return None
 
 
-def forget_failure(directory: Path) -> None:
-    """Removes what an earlier call of a job left."""
-    (directory / FAILURE_FILE).unlink(missing_ok=True)
+def failures(places: Iterable[Path]) -> dict[str, str]:
+    """Why jobs failed, by the names of their directories, for those that did."""
+    return {place.name: reason for place in places if (reason := failure(place)) is not None}
+
+
+def forget_failures(root: Path) -> None:
+    """Removes what jobs of an earlier call of a multirun left."""
+    for directory in root.glob("*/"):
+        (directory / FAILURE_FILE).unlink(missing_ok=True)

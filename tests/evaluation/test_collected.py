@@ -5,8 +5,8 @@ import json
 
 import pytest
 
-from apot_lit.evaluation.collected import collect_evaluations, read_evaluation
-from apot_lit.runs.contents import NotUsable
+from apot_lit.evaluation.collected import collect_evaluations
+from apot_lit.runs.contents import NotUsable, read_evaluation
 from tests.conftest import ROOT
 
 NETWORK = ROOT / "pretrained/small/resnet10_width4_2bit_apot.safetensors"
