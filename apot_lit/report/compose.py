@@ -16,6 +16,7 @@ from apot_lit.data.sources import placed
 from apot_lit.errors import UserError
 from apot_lit.installed import only_in_clone
 from apot_lit.report.answer import answering, best_summary
+from apot_lit.report.candidates_table import CANDIDATES, candidates_section
 from apot_lit.report.collect import Collection, collect
 from apot_lit.report.data_sets import data_section, names_of_data, of_data, title_of
 from apot_lit.report.documents import filled
@@ -146,6 +147,10 @@ def document_sections(collection: Collection, published: Published, results_dir:
     with _one_line(f"{results_dir / 'ptq'}: must hold results of experiment=ptq"):
         if untrained:
             sections["ptq"] = ptq_section([read_json(path) for path in untrained], answering(collection))
+    tried = sorted((results_dir / CANDIDATES).glob("*.json"))
+    with _one_line(f"{results_dir / CANDIDATES}: must hold results of train.py"):
+        if tried:
+            sections["candidates"] = candidates_section([read_json(path) for path in tried], answering(collection))
     front = results_dir / MIXED / MIXED_FRONT
     with _one_line(f"{front}: must be a file that search.py wrote"):
         if front.is_file():
