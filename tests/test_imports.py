@@ -133,6 +133,7 @@ def test_rooms_that_know_neither_lightning_nor_hydra(room):
         assert not FRAMEWORKS & top_level(path), path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "module", ["export.write", "hardware.produce", "report.compose", "stored.trained", "sweep.watch"]
 )

@@ -63,6 +63,7 @@ def test_each_network_has_its_results():
     assert sorted(rows_of("pretrained")) == sorted(path.stem for path in (ROOT / "pretrained").glob("*.safetensors"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", SMALL, ids=lambda path: path.stem)
 def test_a_small_network_gets_right_what_its_row_says(path):
     """In integers, every bit of which is defined: exactly."""

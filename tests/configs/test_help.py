@@ -108,6 +108,7 @@ def test_the_options_of_a_sweep_are_shown_before_one_is_chosen():
     assert shown == {f"sweep.{one.name}" for one in fields(SweepConfig)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("script", "groups"), [("train", 11), ("benchmark", 5)])
 def test_every_choice_is_whole_and_in_the_order_of_numbers(script, groups):
     block = help_text(script).partition("\nchoices\n")[2].partition("\n\n")[0]

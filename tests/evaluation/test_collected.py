@@ -45,6 +45,7 @@ def test_what_is_no_evaluation_is_not_taken_for_one(tmp_path):
         read_evaluation(path)
 
 
+@pytest.mark.slow
 def test_many_checkpoints_are_evaluated_in_floats_and_in_integers_by_one_command(run_script, tmp_path):
     """The mistake in one of them is told at the end, and does not keep the others from the table."""
     missing = tmp_path / "missing.ckpt"

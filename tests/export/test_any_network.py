@@ -17,20 +17,21 @@ from apot_lit.quant import QuantSpec, quantize_model
 from apot_lit.quant.channel_thresholds import ChannelWeightQuantizer
 from apot_lit.stored import load_packed, read_packed
 from apot_lit.stored.description import Description, describe, restore
+from tests.conftest import slowly
 from tests.export.networks import DepthwiseNet, made, noise, seen
 from tests.integer.test_conversion import compare_layer_by_layer
 
 BIG = ["resnet18", "vgg11", "mobilenet_v2", "densenet121"]
 
 
-@pytest.mark.parametrize("name", ["depthwise", "joined", *BIG])
+@pytest.mark.parametrize("name", ["depthwise", "joined", *slowly(*BIG)])
 def test_every_layer_computes_what_floats_do(name):
     network, images = made(name)
     compare_layer_by_layer(network, to_integers(network, images, fold=False), images)
 
 
 @pytest.mark.parametrize("form", ["onnx", "packed"])
-@pytest.mark.parametrize("name", ["depthwise", "joined", *BIG])
+@pytest.mark.parametrize("name", ["depthwise", "joined", *slowly(*BIG)])
 def test_exports_are_the_same_to_the_bit(tmp_path, name, form):
     network, images = made(name)
     was_training = network.training

@@ -122,6 +122,7 @@ def require_sanitizers(cc, directory):
         pytest.skip(f"{cc} has no sanitizers here")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kernel", KERNELS)
 @pytest.mark.parametrize("cc", ["cc", "clang"])
 def test_kernels_give_the_logits_of_the_executor_under_sanitizers(source, cases, cc, kernel, tmp_path):
@@ -144,6 +145,7 @@ def test_kernels_give_the_logits_of_the_executor_under_all_flags(source, cases, 
     assert_equal(program, cases, 11)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not shutil.which("aarch64-linux-gnu-gcc") or not shutil.which("qemu-aarch64"), reason="no aarch64")
 @pytest.mark.parametrize(
     "kernel",

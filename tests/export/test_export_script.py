@@ -8,6 +8,7 @@ import torch
 from apot_lit.data.sources import load_set
 from apot_lit.errors import UserError
 from apot_lit.quant.convert import quant_layers
+from tests.conftest import slowly
 from tests.export.conftest import digits, save_checkpoint, trained
 
 
@@ -45,7 +46,7 @@ def count_codes(network):
 
 
 @pytest.mark.parametrize("kind", ["onnx", "packed", "c"])
-@pytest.mark.parametrize("name", ["apot3", pytest.param("uniform2", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("name", ["apot3", *slowly("uniform2")])
 def test_each_format_is_written_and_verified_on_all_test_images(export, tmp_path, name, kind):
     target = tmp_path / {"onnx": "net.onnx", "packed": "net.safetensors", "c": "net"}[kind]
     outcome = export(name, f"format={kind}", f"output={target}")
@@ -77,6 +78,7 @@ def test_each_format_is_written_and_verified_on_all_test_images(export, tmp_path
     assert target.stat().st_mtime_ns == before
 
 
+@pytest.mark.slow
 def test_overwriting_is_asked_for_and_another_network_is_noticed(export, tmp_path):
     target = tmp_path / "net.onnx"
     export("apot3", "format=onnx", f"output={target}")
@@ -99,6 +101,7 @@ def few(*arguments):
     return images[:20], labels[:20]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["onnx", "packed", "c"])
 def test_a_failed_verification_leaves_the_old_export_and_no_new_one(export, tmp_path, monkeypatch, kind):
     target = tmp_path / "net"

@@ -181,6 +181,7 @@ def put(held, path):
         (path / name).write_bytes(data)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "moments"), [("onnx", 5), ("packed", 5), ("c", 20)])
 def test_a_kill_at_any_moment_leaves_the_old_export_or_the_new_one(tmp_path, kind, moments):
     for title in ("old", "new"):

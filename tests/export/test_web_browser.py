@@ -140,6 +140,7 @@ SHAPES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["mouse", "finger"])
 @pytest.mark.parametrize("digit", SHAPES)
 def test_a_drawn_digit_is_recognised(page, integers, digit, kind):

@@ -77,6 +77,7 @@ def test_names_count_up_from_the_second(tmp_path, monkeypatch):
     assert len(list((tmp_path / "new").iterdir())) == 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "options",
     [

@@ -19,6 +19,7 @@ from tests.integration.test_train_evaluate import assert_same_weights, train, we
 BEST = ("experiment=best", "quant.bit=3", "callbacks.reestimated_batch_norm.images=300", "data.eval_batch_size=100")
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_ends_like_an_uninterrupted_one(train, run_script):  # noqa: F811
     whole, _ = train(*BEST, "trainer.max_epochs=3", name="whole")
     stop = ("+callbacks.stop._target_=tests.integration.callbacks.InterruptAtStep", "+callbacks.stop.step=6")

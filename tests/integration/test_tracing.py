@@ -12,6 +12,7 @@ from torch import nn
 
 from apot_lit.models import PixelInput, ResNet
 from apot_lit.quant import ActivationQuantizer, QuantSpec, level_set, quantize_model
+from tests.conftest import slowly
 
 BATCH = torch.export.Dim("batch", min=2, max=64)
 """Of which size batches may be, when a graph is to take more than one size."""
@@ -74,11 +75,7 @@ def made(name, count=4):
     return network.eval(), x
 
 
-def slowly(*names):
-    return [pytest.param(name, marks=pytest.mark.slow) for name in names]
-
-
-@pytest.mark.parametrize("strict", [False, pytest.param(True, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("strict", [False, *slowly(True)])
 @pytest.mark.parametrize("name", ["pot", *slowly(*(name for name in MADE if name != "pot"))])
 def test_an_exported_graph_computes_the_same_for_every_size_of_batch(name, strict):
     network, x = made(name)

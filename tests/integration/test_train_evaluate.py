@@ -10,6 +10,8 @@ from itertools import product
 import pytest
 import torch
 
+from tests.conftest import slowly
+
 TINY = [
     "model=resnet10",
     "model.width=4",
@@ -92,9 +94,7 @@ def test_a_seed_decides_everything_and_zero_is_a_seed(train):
         assert_same_weights(first / "checkpoints/last.ckpt", other / "checkpoints/last.ckpt")
 
 
-@pytest.mark.parametrize(
-    "debug", ["fast", *(pytest.param(slow, marks=pytest.mark.slow) for slow in ("overfit", "profile"))]
-)
+@pytest.mark.parametrize("debug", ["fast", *slowly("overfit", "profile")])
 def test_debugging_runs_end_with_a_result(run_script, tmp_path, debug):
     network = ("model=resnet10", "model.width=4", "trainer.accelerator=cpu")
     outcome = run_script("train.py", *network, f"debug={debug}", f"hydra.run.dir={tmp_path}")
@@ -145,6 +145,7 @@ def test_resuming_refuses_another_network(train):
     assert "quant.bit=5" in outcome.err
 
 
+@pytest.mark.slow
 def test_progressive_initialisation_from_full_precision_down(train):
     start, _ = train("quant.bit=32", "trainer.max_epochs=1", name="float")
     for bit in (5, 2):
@@ -272,6 +273,7 @@ def test_any_option_of_lightnings_trainer_is_handed_through(train, plus):
     assert result["config"]["trainer"]["max_time"] == "00:01:00:00"
 
 
+@pytest.mark.slow
 def test_a_training_ends_in_time(train):
     directory, _ = train("trainer.max_epochs=1000", "trainer.max_time=00:00:00:05", "data.train_images=64")
     assert 1 <= json.loads((directory / "result.json").read_text())["epochs"] < 1000
@@ -283,7 +285,7 @@ def test_without_loggers_it_trains(train):
     assert not (directory / "metrics").exists()
 
 
-@pytest.mark.parametrize(("bit", "scheme"), [(6, "apot"), (7, "apot"), (8, "apot"), (8, "uniform")])
+@pytest.mark.parametrize(("bit", "scheme"), [(8, "apot"), *slowly((6, "apot"), (7, "apot"), (8, "uniform"))])
 def test_wide_networks_learn(train, bit, scheme):
     directory, _ = train(
         f"quant={scheme}", f"quant.bit={bit}", "data.train_images=2048", "model.width=8", "optimizer.lr=0.05"

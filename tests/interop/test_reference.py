@@ -10,7 +10,7 @@ from apot_lit.interop.reference import fitting_options, is_reference, reference_
 from apot_lit.models import ResNet
 from apot_lit.quant import QuantSpec, quantize_model
 from apot_lit.stored.trained import read_any_trained
-from tests.conftest import ROOT, one_thread
+from tests.conftest import ROOT, one_thread, slowly
 
 RELEASED = ROOT.parent / "shared/reference/resnet10_4bit_apot.pth.tar"
 NAMES = {"act_quantizer.raw_alpha": "act_alpha", "weight_quantizer.raw_alpha": "weight_alpha"}
@@ -134,7 +134,7 @@ def test_training_starts_from_it_but_does_not_resume_it(run_script, tmp_path):
 @pytest.mark.skipif(not RELEASED.exists(), reason="no released checkpoint at hand")
 @pytest.mark.parametrize(
     ("split", "right", "within"),
-    [("test", 9877, 1), pytest.param("train", 59783, 2, marks=pytest.mark.slow)],
+    [("test", 9877, 1), *slowly(("train", 59783, 2))],
 )
 def test_a_released_checkpoint_gives_its_published_accuracy(run_script, tmp_path, split, right, within):
     outcome = evaluate(run_script, tmp_path, RELEASED, "model=resnet10", "quant.bit=4", f"split={split}")
@@ -146,7 +146,7 @@ def test_a_released_checkpoint_gives_its_published_accuracy(run_script, tmp_path
 @pytest.mark.skipif(not RELEASED.exists(), reason="no released checkpoint at hand")
 @pytest.mark.parametrize(
     ("bit", "power", "warned"),
-    [(4, 1, False), (3, 1, True), *(pytest.param(*other, True, marks=pytest.mark.slow) for other in ((5, 1), (4, 0)))],
+    [(4, 1, False), (3, 1, True), *slowly((5, 1, True), (4, 0, True))],
 )
 def test_other_levels_than_those_of_the_training_are_noticed(single_thread, capsys, bit, power, warned):
     read_any_trained(str(RELEASED), {"name": "resnet10"}, {"bit": bit, "power": power}, ROOT / "data/mnist")

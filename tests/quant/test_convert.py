@@ -25,6 +25,7 @@ from apot_lit.quant.quantizers import (
     MaxWeightQuantizer,
     WeightQuantizer,
 )
+from tests.conftest import slowly
 from tests.quant import exact
 
 
@@ -326,7 +327,7 @@ def test_quantising_on_the_meta_device_stays_there():
     assert all(parameter.is_meta for parameter in quantized.parameters())
 
 
-@pytest.mark.parametrize("backend", ["eager", pytest.param("inductor", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("backend", ["eager", *slowly("inductor")])
 @pytest.mark.parametrize(("power", "additive"), [(1, True), (1, False), (0, True)])
 def test_compiled_models_compute_the_same(power, additive, backend):
     if backend == "inductor" and not any(map(shutil.which, ("c++", "g++", "clang++"))):

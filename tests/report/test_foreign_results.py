@@ -17,7 +17,7 @@ from apot_lit.report.runs_csv import write_csv
 from apot_lit.report.sentences import FIRST_RUN, RELEASED, WHOLE_SET
 from apot_lit.report.tables import markdown
 from apot_lit.sweep.job import finished
-from tests.conftest import ROOT
+from tests.conftest import ROOT, slowly
 from tests.mutations import PLAIN, damaged, mutated
 from tests.report.test_report import result
 
@@ -67,6 +67,7 @@ def sweep_content(originals, directory, seeds, every):
     return left_out
 
 
+@pytest.mark.slow
 def test_wrong_content(originals, tmp_path):
     assert 100 < sweep_content(originals, tmp_path, range(200), every=150) < 200
 
@@ -120,7 +121,7 @@ def test_a_run_may_lack_any_detail(tmp_path, how):
 
 @pytest.mark.parametrize(
     "file",
-    [FIRST_RUN, *RELEASED.values(), WHOLE_SET, "aims.csv", "trials.csv", "benchmark_cpu_resnet18.json"],
+    ["aims.csv", *slowly(FIRST_RUN, *RELEASED.values(), WHOLE_SET, "trials.csv", "benchmark_cpu_resnet18.json")],
 )
 def test_damaged_files_of_documents_are_one_line(tmp_path, file):
     for needed in [FIRST_RUN, *RELEASED.values(), WHOLE_SET, "aims.csv", "trials.csv", "benchmark_cpu_resnet18.json"]:

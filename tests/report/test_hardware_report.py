@@ -103,6 +103,7 @@ def test_points_have_every_seed(directory):
     assert front_picture(read_prices(directory), answering(collect(directory))) is None  # no dot products of a Xilinx 7
 
 
+@pytest.mark.slow
 def test_committed_prices_have_a_picture():
     assert front_picture(read_prices(ROOT / "results"), answering(collect(ROOT / "results"))) is not None
 

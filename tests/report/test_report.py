@@ -344,6 +344,7 @@ window.addEventListener("load", () => {
 </script>"""
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here")
 def test_the_page_works_in_a_browser(written, tmp_path):
     page = (written[0] / "report.html").read_text()

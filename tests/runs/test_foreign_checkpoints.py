@@ -90,6 +90,7 @@ def sweep_content(original, path, seeds):
     return refused
 
 
+@pytest.mark.slow
 def test_wrong_content(original, tmp_path):
     assert 60 < sweep_content(original, tmp_path / "x.ckpt", range(120)) < 120
 

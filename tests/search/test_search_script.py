@@ -11,6 +11,7 @@ from apot_lit.search.front import FINISHED, Point, pareto_front
 from tests.search.conftest import TINY, front, made_up
 
 
+@pytest.mark.slow
 def test_front_tables_picture_and_choice(search, tmp_path):
     outcome = search("search.trials=12", "search.margin=null")
     assert outcome.code == 0, outcome.err
@@ -56,6 +57,7 @@ def test_the_same_command_goes_on_and_more_trials_are_added(search, tmp_path):
     assert len(trained) == 7
 
 
+@pytest.mark.slow
 def test_a_chosen_point_is_an_experiment_of_train_py(search, run_script, tmp_path):
     space = "search.space={optimizer.lr: {low: 0.02, high: 0.2, log: true}, quant.power: [0], data.rotate: [7.0]}"
     assert search("search.max_cost=1e9", space).code == 0
@@ -76,6 +78,7 @@ def test_a_chosen_point_is_an_experiment_of_train_py(search, run_script, tmp_pat
     assert (config["data"]["rotate"], config["trainer"]["max_epochs"]) == (7.0, 25)
 
 
+@pytest.mark.slow
 def test_another_choice_needs_no_trial(search, tmp_path):
     assert search().code == 0
     found = front(tmp_path / "search")
@@ -91,6 +94,7 @@ def test_another_choice_needs_no_trial(search, tmp_path):
     refused.assert_refused(["search.max_cost", "the cheapest finished trial costs"])
 
 
+@pytest.mark.slow
 def test_trials_that_are_far_behind_are_stopped_and_drawn(search, tmp_path):
     def spoilt(config, needed):
         bits = [options["bit"] for options in config["quant"]["overrides"].values()]
@@ -106,6 +110,7 @@ def test_trials_that_are_far_behind_are_stopped_and_drawn(search, tmp_path):
     assert (stopped["epochs"], stopped["accuracy"]) == (1, pytest.approx(0.9 + 0.016 + 0.016 - 0.02))
 
 
+@pytest.mark.slow
 def test_a_trial_that_fails_is_one_of_them_but_the_first_one_ends_the_search(search, tmp_path):
     def failing(config, needed):
         if {"bit": 3} in config["quant"]["overrides"].values():
@@ -122,6 +127,7 @@ def test_a_trial_that_fails_is_one_of_them_but_the_first_one_ends_the_search(sea
     search(train=hopeless, directory="other").assert_refused(["nothing works"])
 
 
+@pytest.mark.slow
 def test_equal_trials_are_trained_once(search, tmp_path):
     trained = []
 
@@ -188,6 +194,7 @@ def test_mistakes_are_one_line_and_leave_no_study(search, tmp_path, arguments, p
     assert not list(tmp_path.rglob("train.log"))
 
 
+@pytest.mark.slow
 def test_a_study_of_other_settings_or_a_damaged_one_is_refused(search, tmp_path):
     assert search("search.trials=2").code == 0
     for other, key in (
@@ -207,6 +214,7 @@ def test_a_study_of_other_settings_or_a_damaged_one_is_refused(search, tmp_path)
     assert len(path.read_bytes()) == len(content) // 3
 
 
+@pytest.mark.slow
 def test_options_without_bits_are_searched_too(search, tmp_path):
     def by_rate(config, needed):
         assert config["quant"]["overrides"] == {}

@@ -57,6 +57,7 @@ def test_a_damaged_file_is_refused_and_left_as_it_is(tmp_path, damage):
     assert path.read_bytes() == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["tpe", "nsga2"])
 def test_a_search_repeats_itself_also_over_interruptions(tmp_path, name):
     def chosen(directory, anew):

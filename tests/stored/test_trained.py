@@ -170,6 +170,7 @@ def test_a_packed_file_can_not_be_resumed(run_script, packed):
     )
 
 
+@pytest.mark.slow
 def test_an_old_run_is_resumed(run_script, tmp_path):
     run = tmp_path / "run"
     (run / "checkpoints").mkdir(parents=True)

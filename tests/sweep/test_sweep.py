@@ -60,6 +60,7 @@ def planned(monkeypatch, tmp_path):
     return plan
 
 
+@pytest.mark.slow
 def test_tables_has_every_row_once_with_every_seed_and_the_first_seed_first(planned):
     jobs = planned("sweep=tables")
     assert len(jobs) == len({job.name for job in jobs}) == 96

@@ -42,6 +42,7 @@ def test_what_is_measured_is_the_network_of_integers(train, run_script, tmp_path
     assert keys["callbacks.integer.epochs"] == "1"
 
 
+@pytest.mark.slow
 def test_only_the_last_epochs_are_trained_otherwise(train):  # noqa: F811
     without, _ = train(*BEST, "trainer.max_epochs=3", name="without")
     with_it, _ = train(*INTEGER, "trainer.max_epochs=3", "callbacks.integer.epochs=2", name="with")
@@ -53,6 +54,7 @@ def test_only_the_last_epochs_are_trained_otherwise(train):  # noqa: F811
     assert weights(paths[0]).keys() == weights(paths[1]).keys()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("step", [6, 9], ids=["within_an_epoch", "at_the_first_batch"])
 def test_an_interrupted_run_ends_like_an_uninterrupted_one(train, run_script, step):  # noqa: F811
     arguments = (*INTEGER, "trainer.max_epochs=3", "callbacks.integer.epochs=2")
@@ -74,6 +76,7 @@ def test_an_interrupted_run_ends_like_an_uninterrupted_one(train, run_script, st
     assert results[0]["history"] == results[1]["history"]
 
 
+@pytest.mark.slow
 def test_a_finished_epoch_is_gone_on_from(train, run_script):  # noqa: F811
     constant = ("quant.bit=3", *INTEGER[2:], "callbacks.integer.epochs=9")
     whole, _ = train(*constant, "trainer.max_epochs=2", name="whole")

@@ -73,6 +73,7 @@ def table(directory):
         return list(csv.DictReader(file))
 
 
+@pytest.mark.slow
 def test_the_table_has_a_full_row_for_every_epoch_over_resumes_whatever_the_logger(run_script, tmp_path):
     for arguments in (
         ("trainer.max_epochs=2", f"hydra.run.dir={tmp_path}"),

@@ -38,6 +38,7 @@ def fit(callback, steps, tmp_path):
     trainer.fit(Products(), DataLoader(TensorDataset(torch.ones(64, 1)), batch_size=1))
 
 
+@pytest.mark.slow
 def test_torch_says_nothing_of_its_own_work(tmp_path):
     """In a process of its own: whether torch does is settled when it profiles for the first time."""
     code = (
