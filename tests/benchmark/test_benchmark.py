@@ -83,6 +83,7 @@ def test_compiled_variants(run_script, tmp_path):
     assert "half_grid_compiled" in [row["name"] for row in result["projection"]["rows"]]
 
 
+@pytest.mark.slow
 def test_without_a_compiler_nothing_is_compiled(run_script, tmp_path, monkeypatch):
     monkeypatch.setenv("CXX", "no-such-compiler")
     outcome, result = run_tiny(run_script, tmp_path / "run", "compile=true", "repeats=1")

@@ -27,7 +27,7 @@ KINDS = [
         for power in (0, 1)
     ),
     pytest.param({"bit": 3, "power": 1, "additive": False}, id="pot"),
-    pytest.param({"bit": 4, "power": 1, "stem": "small", "name": "resnet18"}, id="small"),
+    pytest.param({"bit": 4, "power": 1, "stem": "small", "name": "resnet18"}, id="small", marks=pytest.mark.slow),
     pytest.param({"bit": 3, "power": 0, "name": "resnet50", "width": 4, "steps": 20}, id="bottleneck"),
     pytest.param({"bit": 4, "power": 1, "pixels": REFERENCE_PIXELS}, id="0.131"),
     pytest.param({"bit": 2, "power": 1, "first_bit": 4, "last_bit": 2}, id="edges"),

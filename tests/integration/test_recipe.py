@@ -117,6 +117,7 @@ def test_batch_norms_are_those_of_the_training_images(train):  # noqa: F811
     assert (saved - torch.stack(means).mean(0)).abs().max() < 1e-4  # means of three batches differ by 1e-2
 
 
+@pytest.mark.slow
 def test_thresholds_start_from_data_but_not_when_resuming(train):  # noqa: F811
     callback = "+callbacks.initial._target_=apot_lit.training.callbacks.InitialThresholds"
     frozen = ("quant.bit=3", "optimizer.lr=0", "optimizer.alpha_lr=0")

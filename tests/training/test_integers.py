@@ -19,6 +19,7 @@ def epochs(directory):
         return list(csv.DictReader(table))
 
 
+@pytest.mark.slow
 def test_what_is_measured_is_the_network_of_integers(train, run_script, tmp_path):  # noqa: F811
     directory, _ = train(*INTEGER, "callbacks.integer.epochs=1")
     result = json.loads((directory / "result.json").read_text())
