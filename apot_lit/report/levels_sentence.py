@@ -32,7 +32,7 @@ def levels_sentence(compared: Sequence[Compared], other: str) -> str:
         seeds = "" if len(one.pairs) == wanted[key] else f", {len(one.pairs)} of {wanted[key]} seeds so far"
         parts.append(f"{100 * one.difference:+z.3f} ± {100 * one.half_width:.3f} ({_place(key, several)}{seeds})")
     significant = [_place(key, several) for one in compared for key in one.significant() if key in found]
-    counts = f"of them {listed(significant)}" if significant else "none of them"
+    counts = f"{listed(significant)} {'count' if len(significant) > 1 else 'counts'}" if significant else "none counts"
     seen = sorted({f"{100 * one.visible:.2f}" for one in found.values() if one.visible is not None}, key=float)
     visible = " to ".join(dict.fromkeys((seen[0], seen[-1])))
     left = len(wanted) - len(found)
@@ -40,7 +40,7 @@ def levels_sentence(compared: Sequence[Compared], other: str) -> str:
     numbers = listed([str(seeds) for seeds in dict.fromkeys(wanted.values())])
     return (
         f"ResNet-10 {among} by the recipe `fast`, {numbers} seeds ([comparison](comparison.md)): APoT minus {name} is "
-        f"{listed(parts)}; after correction for their number {counts} counts. True differences of {visible} points "
+        f"{listed(parts)}; after correction for their number {counts}. True differences of {visible} points "
         f"would have been found in 80 of 100 repetitions.{rest}"
     )
 

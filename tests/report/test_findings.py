@@ -60,7 +60,7 @@ def test_a_comparison_with_many_seeds(tmp_path):
     shown = re.search(r"± (\d\.\d+) \(4 bits\)", said)
     assert float(shown[1]) >= round(half, 3)  # the wider of two
     assert "(3 bits, 12 of 20 seeds so far)" in said
-    assert "after correction for their number of them 4 bits counts." in said
+    assert "after correction for their number 4 bits counts." in said
     assert "2 of 4 such comparisons are still to come." in said
     assert "ResNet-10 of width 16 by the recipe `fast`, 20 seeds" in said
     assert sentences(collect(tmp_path))[1].startswith("APoT and PoT levels were not compared with several seeds yet")
