@@ -23,6 +23,7 @@ _QUANTISED = OneOf(tuple(range(2, 9)))
 _SCHEMES = ("apot", "uniform", "pot")
 _PAIRS = (*_SCHEMES, *(f"{weights}_{acts}" for weights in _SCHEMES for acts in _SCHEMES if weights != acts))
 _SIZES = KNOWN["mnist"].sizes  # of what benchmarks read
+LABEL_SMOOTHING = Number(0, 1, below=True)
 UNITS = ("multiplier", "mac", "dot", "fixed", "threshold", "rescale")
 TARGETS = ("gates", "xilinx7", "xilinx7_dsp", "ice40")
 
@@ -69,6 +70,7 @@ class RecipeConfig(FitConfig):
     distill_from: str | None = option(None, None, "learn from this checkpoint's predictions as well")
     distill_weight: float = option(0.5, Number(0, 1), "share of the teacher in the loss")
     distill_temperature: float = option(4.0, Number(0.01, 100), "softens the teacher's predictions")
+    label_smoothing: float = option(0.0, LABEL_SMOOTHING, "share of all classes in the labels of the training loss")
     model: Any = MISSING
     quant: QuantConfig = field(default_factory=QuantConfig)
     trainer: TrainerConfig = field(default_factory=TrainerConfig)

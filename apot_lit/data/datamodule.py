@@ -1,5 +1,6 @@
 """The Lightning data module: images that lie whole on the training device."""
 
+import dataclasses
 import functools
 from collections.abc import Mapping
 from typing import Any, Literal
@@ -52,7 +53,9 @@ class ImageDataModule(pl.LightningDataModule):
         if seed not in SEED:
             raise UserError(f"seed={seed}: must be {SEED}")
         self.options = options
-        self.augmentation = Augmentation(options.flip, options.rotate, options.translate, options.zoom, options.shear)
+        self.augmentation = Augmentation(
+            **{option.name: getattr(options, option.name) for option in dataclasses.fields(Augmentation)}
+        )
         self.seed = seed
         self._sets: dict[OfficialSet, tuple[Tensor, Tensor]] = {}
         self._indices: dict[Split, Tensor] = {}

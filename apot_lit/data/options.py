@@ -53,6 +53,9 @@ class DataOptions:
         translate: Largest random shift of each training image in pixels, from 0 to `size`.
         zoom: Training images are scaled by a random factor from `1 - zoom` to `1 + zoom`; from 0 to 0.9.
         shear: Largest angle of a random horizontal shear of each training image in degrees, from 0 to 80.
+        elastic: Strength of a random elastic distortion of each training image, alpha of Simard et al. in pixels, from
+            0 (none) to 10,000; see `apot_lit.data.augment.elastic_displacements`.
+        elastic_sigma: Standard deviation in pixels of the Gaussian that smooths it, above 0, at most 1024.
 
     Raises:
         ValueError: If a value is out of its range; one line that begins with the name of the attribute.
@@ -78,6 +81,8 @@ class DataOptions:
     translate: float = option(0.0, Number(0, 1024), "largest random shift in pixels")
     zoom: float = option(0.0, Number(0, 0.9), "largest random change of size, 0.1 for 10 %")
     shear: float = option(0.0, Number(0, 80), "largest random shear in degrees")
+    elastic: float = option(0.0, Number(0, 10_000), "strength of a random elastic distortion in pixels; 0: none")
+    elastic_sigma: float = option(4.0, Number(0, 1024, above=True), "deviation of its smoothing in pixels")
 
     def __post_init__(self) -> None:
         check_options(self)

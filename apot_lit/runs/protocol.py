@@ -89,6 +89,8 @@ def protocol(config: Mapping[str, Any]) -> tuple[Difference, ...]:
             differences[key] = _text(config[key]).removeprefix(f"{root}/")
     if config.get("distill_from") is not None:
         differences |= {key: _text(config[key]) for key in ("distill_weight", "distill_temperature")}
+    if smoothing := config.get("label_smoothing", TrainConfig.label_smoothing):
+        differences["label_smoothing"] = _text(smoothing)
     return tuple(sorted(differences.items()))
 
 

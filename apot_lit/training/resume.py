@@ -15,7 +15,7 @@ from apot_lit.stored.container import is_packed
 from apot_lit.training.optimizers import SCHEDULERS_BY_STEP
 
 _SECTIONS = ("model", "quant", "data", "optimizer", "scheduler", "trainer")
-_TOP_LEVEL = ("seed", "init_from", "distill_from", "distill_weight", "distill_temperature")
+_TOP_LEVEL = ("seed", "init_from", "distill_from", "distill_weight", "distill_temperature", "label_smoothing")
 # What the choice of a group says even where it is the default.
 _CHOICES = {
     "model": ("model.name",),

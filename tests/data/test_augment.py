@@ -2,7 +2,7 @@
 
 import torch
 
-from apot_lit.data.augment import Augmentation, random_affine, random_horizontal_flip
+from apot_lit.data.augment import Augmentation, affine_grid, random_horizontal_flip, sample
 
 
 def test_each_image_is_flipped_or_kept_about_half_each() -> None:
@@ -26,7 +26,7 @@ def test_the_generator_decides() -> None:
 
 def affine(images: torch.Tensor, seed: int = 0, **limits: float) -> torch.Tensor:
     every = {"rotate": 0.0, "translate": 0.0, "zoom": 0.0, "shear": 0.0} | limits
-    return random_affine(images, torch.Generator().manual_seed(seed), **every)
+    return sample(images, affine_grid(images, torch.Generator().manual_seed(seed), **every))
 
 
 def dot(row: int, column: int, count: int = 400) -> torch.Tensor:

@@ -28,3 +28,16 @@ def test_two_devices_are_two_devices_whatever_their_numbers(two):
 @pytest.mark.parametrize("several", [-1, "-1", "auto", [0, 1, 2]])
 def test_other_numbers_of_devices_are_another_protocol(several):
     assert with_devices(several) not in (with_devices(1), with_devices(2))
+
+
+@pytest.mark.parametrize(("key", "off", "on"), [("data.elastic", 0.0, 34.0), ("label_smoothing", 0.0, 0.1)])
+def test_regularisers_make_a_protocol_of_their_own_and_off_is_that_of_results_without_them(key, off, on):
+    config = json.loads((ROOT / "results/best/resnet10_2bit_apot_seed0.json").read_text())["config"]
+    section, _, name = key.rpartition(".")
+    options = config[section] if section else config
+    assert name not in options
+    before = protocol(config)
+    options[name] = off
+    assert protocol(config) == before
+    options[name] = on
+    assert set(protocol(config)) - set(before) == {(key, str(on))}
