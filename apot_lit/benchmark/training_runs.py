@@ -33,10 +33,12 @@ class Training:
     """One training to measure.
 
     Attributes:
+        name: for messages.
         overrides: what a user would type after ``train.py``.
         config: what these make.
     """
 
+    name: str
     overrides: tuple[str, ...]
     config: Mapping[str, Any]
 
@@ -71,7 +73,7 @@ def _training(setting: Setting, recipe: str, model: str, bit: int, compose: Comp
         *(override("data.data_dir", config["data"]["data_dir"]), f"data.train_images={images or 'null'}"),
         "test=false",
     )
-    return Training(overrides, compose(overrides))
+    return Training(f"{recipe} {model} {levels}", overrides, compose(overrides))
 
 
 def _measured(training: Training, epochs: int) -> dict[str, Any]:
@@ -85,20 +87,26 @@ def _measured(training: Training, epochs: int) -> dict[str, Any]:
         before, began = now(), time.time()
         done = subprocess.run(
             [*command, override("hydra.run.dir", directory)],
-            **{"cwd": scratch, "stdin": subprocess.DEVNULL, "capture_output": True, "text": True, "check": False},
+            cwd=scratch,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
         )
         ended, share = time.time(), other_work(before, now())
         if done.returncode:
             said = (done.stderr.strip().splitlines() or ["no word of why"])[-1].removeprefix("error: ")
-            raise UserError(f"the training {' '.join(training.overrides[:3])} failed: {said}")
+            raise UserError(f"the training {training.name} failed: {said}")
         table = directory / METRICS_FILE
         with table.open(newline="") as file:
             seconds = [float(line[SECONDS]) for line in csv.DictReader(file)]
         result = read_json(directory / RESULT_FILE)
         trained = table.stat().st_mtime
-    times = run_times(seconds, began, trained, ended, result["splits"]["train"], training.config["trainer"]["max_epochs"])
+    times = run_times(
+        seconds, began, trained, ended, result["splits"]["train"], training.config["trainer"]["max_epochs"]
+    )
     kind = row(training.config)
-    _tell(" ".join(training.overrides[:3]), times, share)
+    _tell(training.name, times, share)
     return {
         **{"recipe": training.config["recipe"], "model": kind.model, "scheme": kind.scheme, "bit": kind.bit},
         **{"width": training.config["model"]["width"], "images": result["splits"]["train"], **times},
