@@ -73,7 +73,10 @@ def _training(setting: Setting, recipe: str, model: str, bit: int, compose: Comp
         *(override("data.data_dir", config["data"]["data_dir"]), f"data.train_images={images or 'null'}"),
         "test=false",
     )
-    return Training(f"{recipe} {model} {levels}", overrides, compose(overrides))
+    composed = compose(overrides)
+    if not composed["trainer"]["max_epochs"]:
+        raise UserError(f"trainings={config['trainings']}: {recipe} trains no epoch; there is nothing to measure")
+    return Training(f"{recipe} {model} {levels}", overrides, composed)
 
 
 def _measured(training: Training, epochs: int) -> dict[str, Any]:

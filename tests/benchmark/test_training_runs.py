@@ -65,6 +65,7 @@ def test_writes_what_a_training_took(run_script, tmp_path, monkeypatch):
 CASES = [
     (["trainings=[bets]"], ["experiment=bets", "best", "reference"]),
     (["trainings=[reference,bets]"], ["experiment=bets", "best"]),
+    (["trainings=[best,ptq]"], ["trainings=['best', 'ptq']", "ptq trains no epoch"]),
     (["epochs=0"], ["epochs=0", "at least 1"]),
     (["models=[resnet19]"], ["resnet19", "resnet18"]),
 ]
