@@ -2,7 +2,6 @@
 
 import os
 import resource
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -54,7 +53,7 @@ def parse_stat(text: str) -> Ticks:
 def now() -> Moment:
     """Reads the clocks."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return Moment(_ticks(_STAT.read_text), used.ru_utime + used.ru_stime)
+    return Moment(_ticks(), used.ru_utime + used.ru_stime)
 
 
 def other_work(before: Moment, after: Moment, ticks_per_second: int | None = None) -> float | None:
@@ -77,8 +76,8 @@ def other_work(before: Moment, after: Moment, ticks_per_second: int | None = Non
     return max(0.0, (busy - own) / (after.ticks.total - before.ticks.total))
 
 
-def _ticks(read: Callable[[], str]) -> Ticks | None:
+def _ticks() -> Ticks | None:
     try:
-        return parse_stat(read())
+        return parse_stat(_STAT.read_text())
     except (OSError, ValueError):
         return None

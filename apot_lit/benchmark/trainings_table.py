@@ -31,8 +31,9 @@ def trainings_table(results: Sequence[Mapping[str, Any]]) -> str:
     most = f" It was {max(shares):.1%} at most." if shares else ""
     return (
         f"{table}\n\nAn epoch includes its validation. The start lasts until the first epoch begins, loading torch "
-        "included; the end is the evaluation of the best epoch, without the test. Minutes are those of start, all epochs "
-        f"of the recipe and end. Other work is the share of all processors' time that other processes used.{most}"
+        "included; the end is the evaluation of the best epoch, without the test. Minutes are those of start, all "
+        "epochs of the recipe and end. Other work is the share of all processors' time that other processes used."
+        f"{most}"
     )
 
 

@@ -1,10 +1,10 @@
 """The share of other work: against texts written by hand, and this machine's own."""
 
-import os
 from pathlib import Path
 
 import pytest
 
+import apot_lit.benchmark.other_work as other_work_module
 from apot_lit.benchmark.other_work import Moment, Ticks, now, other_work, parse_stat
 
 #           user nice system idle iowait irq softirq steal guest guest_nice
@@ -45,9 +45,15 @@ def test_what_the_system_does_not_tell_is_none():
     assert other_work(moment(BEFORE, 1.0), moment(BEFORE, 2.0), 100) is None
 
 
+def test_a_system_without_the_file_tells_nothing(monkeypatch, tmp_path):
+    monkeypatch.setattr(other_work_module, "_STAT", tmp_path / "stat")
+    assert now().ticks is None
+    (tmp_path / "stat").write_text(BEFORE)
+    assert now().ticks == Ticks(busy=1360, total=6660)
+
+
 @pytest.mark.skipif(not Path("/proc/stat").exists(), reason="needs /proc/stat")
 def test_this_machine_tells_whole_ticks():
     before = now()
     assert 0 < before.ticks.busy <= before.ticks.total
     assert before.own_seconds >= 0
-    assert os.sysconf("SC_CLK_TCK") > 0

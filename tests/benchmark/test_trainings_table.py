@@ -1,6 +1,12 @@
 """The table of trainings, from contents written by hand."""
 
+import json
+
+import pytest
+
 from apot_lit.benchmark.trainings_table import trainings_table
+from apot_lit.errors import UserError
+from apot_lit.report.compose import benchmark_tables
 
 
 def measured(**changed):
@@ -34,3 +40,12 @@ def test_each_training_is_a_row():
 
 def test_without_shares_nothing_is_said_of_the_largest():
     assert "at most" not in trainings_table([{"rows": [measured(other_work=None)]}])
+
+
+def test_the_report_finds_files_of_trainings(tmp_path):
+    content = {"rows": [measured()]}
+    (tmp_path / "trainings_cpu.json").write_text(json.dumps(content))
+    assert benchmark_tables(tmp_path) == {"trainings": trainings_table([content])}
+    (tmp_path / "trainings_gpu.json").write_text('{"rows": [{"model": "resnet10"}]}')
+    with pytest.raises(UserError, match=r"trainings_gpu.json: must be files that benchmark.py wrote"):
+        benchmark_tables(tmp_path)
