@@ -147,8 +147,14 @@ def composer(script: str, overrides: Sequence[str]) -> Callable[[Mapping[str, An
     """A function from values of options, by name, to a configuration of another script, with these overrides besides.
 
     The function raises UserError for a wrong name, type or value.
+
+    Raises:
+        UserError: for overrides that cannot be composed.
     """
-    composed = _composed(script, overrides)
+    try:
+        composed = _composed(script, overrides)
+    except (HydraException, OmegaConfBaseException) as error:
+        raise UserError(explain(error)) from error
 
     def compose(values: Mapping[str, Any]) -> dict[str, Any]:
         config = deepcopy(composed)

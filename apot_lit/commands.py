@@ -115,7 +115,7 @@ def benchmark(config: dict[str, Any]) -> None:
     from apot_lit.benchmark.measure import benchmark
 
     with recording(_log(config, "benchmark"), config):
-        benchmark(config)
+        benchmark(config, lambda overrides: cli.composer("train", overrides)({}))
 
 
 @_command

@@ -15,6 +15,8 @@ from apot_lit.benchmark.projection_time import measure_projection
 from apot_lit.benchmark.setting import build_setting
 from apot_lit.benchmark.step_time import measure_bits, measure_steps
 from apot_lit.benchmark.targets import compare_with_targets
+from apot_lit.benchmark.training_runs import Compose, measure_trainings
+from apot_lit.benchmark.trainings_table import trainings_table
 from apot_lit.errors import UserError
 from apot_lit.runs.provenance import commit, hardware, versions
 from apot_lit.runs.result import write_json
@@ -22,17 +24,20 @@ from apot_lit.runs.result import write_json
 RESULT_FILE = "benchmark.json"
 INFERENCE_FILE = "inference.json"
 MICROCONTROLLER_FILE = "microcontroller.json"
+TRAININGS_FILE = "trainings.json"
 PICTURE = "benchmark.png"
 
 
-def benchmark(config: dict[str, Any]) -> dict[str, Any]:
+def benchmark(config: dict[str, Any], compose: Compose) -> dict[str, Any]:
     """Measures everything, and writes ``benchmark.json`` and a picture to the output directory.
 
     With ``inference=true`` it measures exported networks alone, and writes ``inference.json``; with directories in
-    ``microcontroller`` networks on a microcontroller, and writes ``microcontroller.json``.
+    ``microcontroller`` networks on a microcontroller, and writes ``microcontroller.json``; with recipes in
+    ``trainings`` whole trainings, and writes ``trainings.json``.
 
     Args:
         config: plain, resolved configuration with the keys of `apot_lit.config.schemas.BenchmarkConfig`.
+        compose: from overrides to a configuration of train.py, for the trainings.
 
     Returns:
         The content of ``benchmark.json``.
@@ -63,6 +68,11 @@ def benchmark(config: dict[str, Any]) -> dict[str, Any]:
         write_json(output_dir / MICROCONTROLLER_FILE, cost, config["paths"]["root_dir"])
         print(f"\n{microcontroller_table([cost])}\n\nwritten: {output_dir / MICROCONTROLLER_FILE}")
         return cost
+    if config["trainings"]:
+        took = {**facts, **measure_trainings(setting, compose)}
+        write_json(output_dir / TRAININGS_FILE, took, config["paths"]["root_dir"])
+        print(f"\n{trainings_table([took])}\n\nwritten: {output_dir / TRAININGS_FILE}")
+        return took
     steps = measure_steps(setting)
     result: dict[str, Any] = {
         **facts,

@@ -138,6 +138,8 @@ class BenchmarkConfig(FitConfig):
     device: str = option("auto", OneOf(("auto", "cpu", "cuda")), "auto, cpu or cuda")
     inference: bool = option(False, TRUTH, "measure exported networks instead")
     microcontroller: list[str] = option([], None, "measure packed networks of these directories on a Cortex-M3")
+    trainings: list[str] = option([], None, "measure trainings by these recipes (experiments) instead")
+    epochs: int = option(2, ONE_OR_MORE, "epochs of each of these trainings")
     repeats: int = option(MISSING, ONE_OR_MORE, "how often each measurement is repeated")
     models: list[str] = option(MISSING, ListOf(NETWORKS, distinct=True), "networks to measure")
     stems: list[str] = option(

@@ -9,6 +9,7 @@ from typing import Any
 
 from apot_lit.benchmark.benchmark_tables import inference_report, markdown_table
 from apot_lit.benchmark.microcontroller_table import microcontroller_table
+from apot_lit.benchmark.trainings_table import UNMEASURED, trainings_table
 from apot_lit.data.embedded import load_idx_pair
 from apot_lit.data.known import KNOWN
 from apot_lit.data.options import DataOptions
@@ -127,7 +128,8 @@ def document_sections(collection: Collection, published: Published, results_dir:
     whole, everything = collection, of_data(collection, names_of_data(collection)[0])
     collection = without_mixed(everything)
     measured = {**benchmark_tables(results_dir), **integer_sections(results_dir)}
-    sections = {"results": markdown(collection, published), **measured, "comparison": levels_compared(collection)}
+    sections = {"results": markdown(collection, published), "trainings": UNMEASURED, **measured}
+    sections["comparison"] = levels_compared(collection)
     sections[_OTHER] = data_section(whole, _OTHER)
     took = training_time_table(whole)
     if took is not None:
@@ -177,7 +179,7 @@ def document_sections(collection: Collection, published: Published, results_dir:
 def benchmark_tables(results_dir: Path) -> dict[str, str]:
     """Tables of the benchmarks that a directory holds, by name.
 
-    They are those in ``benchmark_*.json``, ``inference_*.json`` and ``microcontroller_*.json``.
+    They are those in ``benchmark_*.json``, ``inference_*.json``, ``microcontroller_*.json`` and ``trainings_*.json``.
 
     Raises:
         UserError: if one of these files holds something else.
@@ -187,6 +189,7 @@ def benchmark_tables(results_dir: Path) -> dict[str, str]:
         ("benchmark", markdown_table),
         ("inference", _inference_tables),
         ("microcontroller", microcontroller_table),
+        ("trainings", trainings_table),
     ):
         paths = sorted(results_dir.glob(f"{name}_*.json"))
         with _one_line(f"{', '.join(map(str, paths))}: must be files that benchmark.py wrote"):

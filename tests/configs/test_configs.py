@@ -72,7 +72,7 @@ def test_the_choices_are_all_of_conf():
         *(f"{script}.yaml" for script in SCRIPTS),
         *(f"hydra/{script}.yaml" for script in SCRIPTS),
         *("paths/default.yaml", "benchmark/quick.yaml", "benchmark/full.yaml", "benchmark/inference.yaml"),
-        "benchmark/microcontroller.yaml",
+        *("benchmark/microcontroller.yaml", "benchmark/trainings.yaml"),
         *("hardware/quick.yaml", "hardware/full.yaml", "hydra/launcher/slurm.yaml"),
     }
 
@@ -129,6 +129,7 @@ def test_export_predict_and_report_compose(tmp_path):
         ("full", [2, 3, 4, 5, 6, 7, 8]),
         ("inference", [2, 4, 5]),
         ("microcontroller", [2, 5, 8]),
+        ("trainings", [4]),
     ],
 )
 def test_benchmark_composes(tmp_path, choice, bits):
@@ -138,6 +139,7 @@ def test_benchmark_composes(tmp_path, choice, bits):
     assert setting.compile <= (choice == "full")
     assert config["inference"] == (choice == "inference")
     assert bool(config["microcontroller"]) == (choice == "microcontroller")
+    assert bool(config["trainings"]) == (choice == "trainings")
     assert (config["data"]["batch_size"], config["width"], config["data"]["val_split"]) == (128, 16, 0)
 
 
