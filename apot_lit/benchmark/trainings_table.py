@@ -28,7 +28,7 @@ def trainings_table(results: Sequence[Mapping[str, Any]]) -> str:
     rows = [row for result in results for row in result["rows"]]
     table = tabulate([_cells(row) for row in rows], _HEADERS, tablefmt="github", disable_numparse=True)
     shares = [row["other_work"] for row in rows if row["other_work"] is not None]
-    most = f" It was {max(shares):.1%} at most." if shares else ""
+    most = f" It was {100 * max(shares):.1f} % at most." if shares else ""
     return (
         f"{table}\n\nAn epoch includes its validation. The start lasts until the first epoch begins, loading torch "
         "included; the end is the evaluation of the best epoch, without the test. Minutes are those of start, all "
@@ -45,5 +45,5 @@ def _cells(row: Mapping[str, Any]) -> list[str]:
         f"{machine['cpu']}, {counted(machine['threads'], 'thread')}, {machine['device']}",
         *(f"{row['images_per_second']:,.0f}", f"{row['images'] / row['images_per_second']:.1f}"),
         *(f"{row['start_seconds']:.1f}", f"{row['end_seconds']:.1f}", str(row["epochs"]), f"{row['minutes']:.1f}"),
-        "-" if row["other_work"] is None else f"{row['other_work']:.1%}",
+        "-" if row["other_work"] is None else f"{100 * row['other_work']:.1f} %",
     ]

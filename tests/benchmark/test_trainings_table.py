@@ -31,11 +31,11 @@ def test_each_training_is_a_row():
     place = "abacus, 2 threads, cpu"
     times = [place, "5,000", "11.0", "6.0", "2.5", "25", "4.7"]
     assert cells(text) == [
-        ["resnet10", "best", "4", "APoT", *times, "1.2%"],
+        ["resnet10", "best", "4", "APoT", *times, "1.2 %"],
         ["resnet10", "best", "32", "float32", *times, "-"],
-        ["resnet10", "best", "4", "APoT", *times, "50.0%"],
+        ["resnet10", "best", "4", "APoT", *times, "50.0 %"],
     ]
-    assert text.endswith("It was 50.0% at most.")
+    assert text.endswith("It was 50.0 % at most.")
 
 
 def test_without_shares_nothing_is_said_of_the_largest():
