@@ -36,7 +36,8 @@ def levels_sentence(compared: Sequence[Compared], other: str) -> str:
     seen = sorted({f"{100 * one.visible:.2f}" for one in found.values() if one.visible is not None}, key=float)
     visible = " to ".join(dict.fromkeys((seen[0], seen[-1])))
     left = len(wanted) - len(found)
-    rest = f" {left} of {len(wanted)} such comparisons are still to come." if left else ""
+    to_come = f" {left} of {len(wanted)} such comparisons {'is' if left == 1 else 'are'} still to come."
+    rest = to_come if left else ""
     numbers = listed([str(seeds) for seeds in dict.fromkeys(wanted.values())])
     return (
         f"ResNet-10 {among} by the recipe `fast`, {numbers} seeds ([comparison](comparison.md)): APoT minus {name} is "
@@ -47,4 +48,4 @@ def levels_sentence(compared: Sequence[Compared], other: str) -> str:
 
 def _place(key: Key, several: bool) -> str:
     width, bit, _ = key
-    return f"width {width}, {bit} bits" if several else f"{bit} bits"
+    return f"width {width} at {bit} bits" if several else f"{bit} bits"

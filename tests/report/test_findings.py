@@ -78,7 +78,7 @@ def test_narrow_networks_and_powers_of_two_name_their_width(tmp_path):
     _, pot, narrow, *_ = sentences(collect(tmp_path))
     assert "ResNet-10 of width 8 and 4 by the recipe `fast`, 10 seeds" in narrow
     assert "+0.210 ± " in narrow  # 0.2 points and a tenth of 0, 0.1 and 0.2
-    assert "(width 4, 2 bits, 3 of 10 seeds so far)" in narrow
+    assert "(width 4 at 2 bits, 3 of 10 seeds so far)" in narrow
     assert "5 of 6 such comparisons are still to come." in narrow
     assert "of width 16, 8 and 4 by the recipe `fast`, 20 and 10 seeds" in pot
     assert "APoT minus PoT is +0.189 ± " in pot  # 0.2 less the mean of 0, 1/90 and 2/90
