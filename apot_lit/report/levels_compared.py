@@ -162,8 +162,14 @@ def _line(key: Key, pairs: Pairs, one: Comparison, corrected: float | None, want
         f"{100 * one.difference:+z.3f}",
         *("-" if value is None else f"{100 * value:.3f}" for value in (one.pair_half_width, one.image_half_width)),
         "-" if one.visible is None else f"{100 * one.visible:.3f}",
-        *("-" if value is None else f"{value:.3f}" for value in (one.p_value, corrected)),
+        *(_p_value(value) for value in (one.p_value, corrected)),
     ]
+
+
+def _p_value(value: float | None) -> str:
+    if value is None:
+        return "-"
+    return "<0.001" if value < 0.001 else f"{value:.3f}"
 
 
 def _verdict(compared: Compared) -> str:

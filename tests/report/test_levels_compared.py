@@ -107,6 +107,8 @@ def test_the_tables_of_a_difference_that_is_there_and_of_one_that_is_not(tmp_pat
     assert float(three[4]) == pytest.approx(numpy.mean([a - u for a, u in same]) / 100, abs=6e-4)
     assert float(three[8]) == pytest.approx(p_value, abs=6e-4)
     assert float(three[9]) == pytest.approx(min(1, 6 * p_value), abs=6e-4)  # 4 bits come first, 5 are still to come
+    four = next(line for line in compared if line.split("|")[2].strip() == "4")
+    assert [cell.strip() for cell in four.strip("|").split("|")][8:] == ["<0.001", "<0.001"]  # a point of 0.01 scatter
     narrow = next(line for line in compared if line.split("|")[1].strip() == "8")
     assert "2 of 10" in narrow
 
