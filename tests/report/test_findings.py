@@ -207,3 +207,18 @@ def test_families_of_the_committed_results_are_the_widest_evidence(committed):
     assert {width for width, *_ in wide.pairs} == {16}
     assert {width for width, *_ in narrow.pairs} == {8, 4}
     assert read_aims(committed[0], ROOT / "results/aims.csv")
+
+
+def test_what_documents_say_of_levels_is_what_the_comparisons_say(committed):
+    """Three documents say without numbers which differences count and which way they go."""
+    counting = {
+        key: compared.differences[key].difference
+        for compared in compared_families(committed[0])
+        for key in compared.significant()
+    }
+    uniform = {key: value for key, value in counting.items() if key[2] == "uniform"}
+    assert list(uniform) == [(4, 4, "uniform")]
+    assert uniform[4, 4, "uniform"] < 0
+    pot = {key: value for key, value in counting.items() if key[2] == "pot"}
+    assert len(pot) == 7
+    assert min(pot.values()) > 0
