@@ -31,7 +31,7 @@ WALKS = [
     (
         "train",
         ("model.name=resnet10", "ckpt_path=x"),
-        ("seed", "paths", "recipe", "test", "ckpt", "init", "distill", "model"),
+        ("seed", "paths", "recipe", "test", "ckpt", "init", "distill", "label_smoothing", "model"),
     ),
     ("train", ("model.name=resnet10",), ("data", "optimizer", "quant")),
     ("train", (), ("trainer",)),
