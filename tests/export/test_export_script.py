@@ -45,7 +45,7 @@ def count_codes(network):
     return sum(list(sizes.values())[1:-1])
 
 
-@pytest.mark.parametrize("kind", ["onnx", "packed", "c"])
+@pytest.mark.parametrize("kind", ["onnx", *slowly("packed", "c")])
 @pytest.mark.parametrize("name", ["apot3", *slowly("uniform2")])
 def test_each_format_is_written_and_verified_on_all_test_images(export, tmp_path, name, kind):
     target = tmp_path / {"onnx": "net.onnx", "packed": "net.safetensors", "c": "net"}[kind]

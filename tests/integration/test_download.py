@@ -7,7 +7,7 @@ import torchvision
 from apot_lit.config.registration import plain
 from apot_lit.runs.protocol import protocol
 from tests.configs.test_ranges import composed
-from tests.conftest import ROOT
+from tests.conftest import ROOT, slowly
 
 CHECKPOINT = f"ckpt_path={ROOT}/tests/runs/version_0_1_0/whole_pixel_mean.ckpt"
 SCRIPTS = {
@@ -35,7 +35,7 @@ def asked(monkeypatch):
     return calls
 
 
-@pytest.mark.parametrize("script", SCRIPTS)
+@pytest.mark.parametrize("script", [*(name for name in SCRIPTS if name != "report.py"), *slowly("report.py")])
 def test_only_what_is_asked_for_is_downloaded(run_script, tmp_path, asked, script):
     section, arguments = SCRIPTS[script]
     given = [*arguments, f"{section}data_dir={tmp_path}/mnits", f"hydra.run.dir={tmp_path}/run"]

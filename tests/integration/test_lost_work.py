@@ -99,6 +99,7 @@ def test_resuming_takes_its_options_from_the_checkpoint(train, run_script, tmp_p
     assert curves(whole) == curves(part)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "override",
     [

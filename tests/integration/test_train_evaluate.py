@@ -84,6 +84,7 @@ def test_training_writes_what_it_promises_and_evaluation_agrees(train, run_scrip
     assert (evaluation_dir / "confusion.png").read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.slow
 def test_a_seed_decides_everything_and_zero_is_a_seed(train):
     first, _ = train("seed=0", name="first")
     torch.rand(7)  # leaves the global generator elsewhere
@@ -107,6 +108,7 @@ def test_debugging_runs_end_with_a_result(run_script, tmp_path, debug):
         assert max(result["history"]["train/acc"]) == 1
 
 
+@pytest.mark.slow
 def test_ctrl_c_says_how_to_resume_and_the_resumed_run_ends_like_an_uninterrupted_one(train, run_script):
     common = ("scheduler=onecycle", "data.flip=true", "trainer.max_epochs=3", "trainer.log_every_n_steps=1")
     whole, _ = train(*common, name="whole")

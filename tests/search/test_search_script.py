@@ -35,6 +35,7 @@ def test_front_tables_picture_and_choice(search, tmp_path):
     assert f"trial {found['chosen']}:" in outcome.out.partition("<- chosen")[0].splitlines()[-1]
 
 
+@pytest.mark.slow
 def test_the_same_command_goes_on_and_more_trials_are_added(search, tmp_path):
     trained = []
 

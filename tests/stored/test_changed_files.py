@@ -90,6 +90,7 @@ def flipped(path, kind, seed):
     return name, {name: values}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_flipped_bit_is_caught_even_with_a_new_checksum(tmp_path, packed, kind):
     """By comparing the file always, by comparing what is computed where that is another."""

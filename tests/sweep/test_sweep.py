@@ -82,6 +82,7 @@ def test_any_other_option_can_be_swept_too(planned):
     assert names == [f"width-{width}_bit-{bit}" for width in (4, 8) for bit in (2, 3)]
 
 
+@pytest.mark.slow
 def test_jobs_done_are_skipped_and_new_ones_run(sweep, tmp_path):
     outcome = sweep("sweep.powers=[1]", "trainer.max_epochs=1")
     assert "1 job, 0 of them done already" in outcome.out
