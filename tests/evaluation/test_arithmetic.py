@@ -22,6 +22,7 @@ def evaluate(run_script, checkpoints, tmp_path, bit, *arguments):
     return run_script("evaluate.py", f"ckpt_path={checkpoints}/{bit}.ckpt", f"hydra.run.dir={tmp_path}/run", *arguments)
 
 
+@pytest.mark.slow
 def test_accuracy_is_that_of_the_network_of_integers(run_script, checkpoints, tmp_path):
     outcome = evaluate(run_script, checkpoints, tmp_path, 4, "arithmetic=integer", "export.stream_bit=10")
     assert outcome.code == 0, outcome.err

@@ -95,6 +95,7 @@ def test_the_report_of_a_checkpoint_is_that_of_torch(run_script, files, tmp_path
     assert {**found, "engine": {"name": "torch"}} == reference
 
 
+@pytest.mark.slow
 def test_another_stream_gives_other_logits(run_script, files, tmp_path):
     """Otherwise scores that don't depend on the integers would pass above."""
     _, coarse = evaluate(run_script, files, tmp_path, "packed.safetensors", "engine=onnx", "export.stream_bit=8")

@@ -7,6 +7,7 @@ from apot_lit.export.packed_engine import PackedEngine
 from apot_lit.export.verify import verify
 from apot_lit.integer import to_integers
 from apot_lit.stored.packed import read_packed, save_packed
+from tests.conftest import slowly
 from tests.export.conftest import PIXELS, REFERENCE_PIXELS, digits, trained
 
 NETWORKS = [
@@ -18,7 +19,7 @@ NETWORKS = [
 ]
 
 
-@pytest.mark.parametrize("options", NETWORKS, ids=str)
+@pytest.mark.parametrize("options", [*NETWORKS[:2], *slowly(*NETWORKS[2:])], ids=str)
 def test_packed_is_the_same_function(tmp_path, options):
     network = trained(**options)
     integers = to_integers(network, digits("train")[0][:200])

@@ -76,6 +76,7 @@ def compare(page, integers, images):
         assert [found for _, found in values] == sums.tolist()
 
 
+@pytest.mark.slow
 def test_logits_and_codes_are_those_of_the_executor(page, integers):
     compare(page, integers, digits()[0][:300])
 

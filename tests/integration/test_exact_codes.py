@@ -57,6 +57,7 @@ def codes_and_logits(network, images, batch_size, channels_last):
     return {name: torch.cat(batches) for name, batches in seen.items()}, weights, logits
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "power"), [("resnet10", 1), ("resnet10", 0), ("resnet18", 1), ("resnet50", 1)])
 def test_batch_threads_and_memory_format_change_nothing(name, power, threads):
     network, pixels = network_and_digits(name, power)

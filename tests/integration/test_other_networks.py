@@ -51,6 +51,7 @@ def test_mobilenet_v2_is_trained_and_comes_back(run_script, tmp_path):
     assert evaluation["loss"] == pytest.approx(result["test_loss"], rel=1e-6)
 
 
+@pytest.mark.slow
 def test_a_network_of_ones_own(run_script, tmp_path):
     (tmp_path / "my_networks.py").write_text(OWN)  # scripts run in this directory
     choice = ("model=custom", "model._target_=my_networks.Net", "model.name=Net", "model.width=5")

@@ -38,6 +38,7 @@ def test_an_interrupted_run_ends_like_an_uninterrupted_one(train, run_script):  
     assert results[0]["test_accuracy"] == results[1]["test_accuracy"]
 
 
+@pytest.mark.slow
 def test_checkpoints_hold_the_average_and_what_training_goes_on_from(train, run_script, tmp_path):  # noqa: F811
     directory, _ = train(*BEST)
     checkpoint = torch.load(directory / "checkpoints/last.ckpt", weights_only=True)

@@ -100,6 +100,7 @@ def test_without_any_directory_there_is_no_library(cache, monkeypatch):
     assert private_directory() is None
 
 
+@pytest.mark.slow
 def test_a_planted_library_is_not_loaded(cache, built):
     """In a directory that others can write to, one that would end the process as it is loaded."""
     cache.mkdir(parents=True)
@@ -164,6 +165,7 @@ def test_a_compiler_that_hangs_is_stopped_with_all_it_started(tmp_path, compiler
     assert not list((tmp_path / "kept").iterdir())
 
 
+@pytest.mark.slow
 def test_a_library_without_the_functions_is_no_error(tmp_path, compiler):
     compiler('echo "int nothing;" > x.c; for last; do case $last in *.o|*.so) out=$last;; esac; done; '
              'exec cc -shared -fPIC x.c -o "$out"')  # fmt: skip

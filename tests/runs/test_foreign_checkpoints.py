@@ -100,6 +100,7 @@ def test_wrong_content_at_length(original, tmp_path):
     sweep_content(original, tmp_path / "x.ckpt", range(120, 2500))
 
 
+@pytest.mark.slow
 def test_damaged_files(tmp_path):
     content = OLD.read_bytes()
     for seed in range(150):
