@@ -74,6 +74,7 @@ def test_a_damaged_file_is_one_line(results):
         document_sections(collect(results), {}, results)
 
 
+@pytest.mark.slow
 def test_the_committed_results_are_all_in_the_table():
     paths = sorted((ROOT / "results/ptq").glob("*.json"))
     found = [json.loads(path.read_text()) for path in paths]

@@ -153,6 +153,7 @@ def test_a_pattern_of_the_user_stays_but_what_is_searched_wins(search, tmp_path)
     assert list(seen[0].items()) == [("layer1.0.conv2", {"bit": 7}), ("layer1.*", {"bit": 2, "power": 0})]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "parts"),
     [

@@ -80,6 +80,7 @@ def test_training_goes_on_from_calibrated_thresholds_whatever_the_callbacks(run_
     assert json.loads((tmp_path / "none/result.json").read_text())["epochs"] == 2
 
 
+@pytest.mark.slow
 def test_learned_rounding_keeps_levels_as_weights(run_script, float_network, tmp_path):
     learned = ["quant.rounding=learned", "quant.weight_norm=false", f"init_from={float_network}"]
     outcome = run_script("train.py", *TINY, *PTQ, *learned, f"hydra.run.dir={tmp_path}/ptq")
