@@ -1,5 +1,6 @@
 """The whole benchmark: measures, compares with the targets, prints and writes."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -60,19 +61,13 @@ def benchmark(config: dict[str, Any], compose: Compose) -> dict[str, Any]:
     }
     if config["inference"]:
         inference = {**facts, **measure_inference(setting)}
-        write_json(output_dir / INFERENCE_FILE, inference, config["paths"]["root_dir"])
-        print(f"\n{inference_report(inference)}\n\nwritten: {output_dir / INFERENCE_FILE}")
-        return inference
+        return _written(inference, lambda: inference_report(inference), output_dir / INFERENCE_FILE)
     if config["microcontroller"]:
         cost = {**facts, **measure_microcontroller(setting)}
-        write_json(output_dir / MICROCONTROLLER_FILE, cost, config["paths"]["root_dir"])
-        print(f"\n{microcontroller_table([cost])}\n\nwritten: {output_dir / MICROCONTROLLER_FILE}")
-        return cost
+        return _written(cost, lambda: microcontroller_table([cost]), output_dir / MICROCONTROLLER_FILE)
     if config["trainings"]:
         took = {**facts, **measure_trainings(setting, compose)}
-        write_json(output_dir / TRAININGS_FILE, took, config["paths"]["root_dir"])
-        print(f"\n{trainings_table([took])}\n\nwritten: {output_dir / TRAININGS_FILE}")
-        return took
+        return _written(took, lambda: trainings_table([took]), output_dir / TRAININGS_FILE)
     steps = measure_steps(setting)
     result: dict[str, Any] = {
         **facts,
@@ -90,3 +85,10 @@ def benchmark(config: dict[str, Any], compose: Compose) -> dict[str, Any]:
     print(f"\n{text_report(result)}\n")
     print("written:", output_dir / RESULT_FILE, output_dir / PICTURE, sep="\n  ")
     return result
+
+
+def _written(content: dict[str, Any], tables: Callable[[], str], path: Path) -> dict[str, Any]:
+    """Writes what was measured, and only then makes and prints its tables."""
+    write_json(path, content, content["config"]["paths"]["root_dir"])
+    print(f"\n{tables()}\n\nwritten: {path}")
+    return content

@@ -6,7 +6,7 @@ from typing import Any
 from tabulate import tabulate
 
 from apot_lit.runs.protocol import SCHEME_NAMES
-from apot_lit.runs.text import counted
+from apot_lit.runs.text import processor
 
 UNMEASURED = "No whole trainings have been measured yet."
 """What documents say without any file."""
@@ -42,7 +42,7 @@ def _cells(row: Mapping[str, Any]) -> list[str]:
     levels = SCHEME_NAMES[row["scheme"]]
     return [
         *(row["model"], row["recipe"], str(row["bit"]), levels),
-        f"{machine['cpu']}, {counted(machine['threads'], 'thread')}, {machine['device']}",
+        f"{processor(machine)}, {machine['device']}",
         *(f"{row['images_per_second']:,.0f}", f"{row['images'] / row['images_per_second']:.1f}"),
         *(f"{row['start_seconds']:.1f}", f"{row['end_seconds']:.1f}", str(row["epochs"]), f"{row['minutes']:.1f}"),
         "-" if row["other_work"] is None else f"{100 * row['other_work']:.1f} %",

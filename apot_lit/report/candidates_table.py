@@ -4,14 +4,13 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from functools import reduce
 from operator import getitem
-from statistics import mean
 from typing import Any
 
 from apot_lit.report.collect import Group
 from apot_lit.report.statistics import Spread, seed_half_width, spread
 from apot_lit.report.tables import Table, percent_spread
 from apot_lit.runs.protocol import Difference, Row, protocol, row
-from apot_lit.runs.text import counted
+from apot_lit.runs.text import processor
 
 CANDIDATES = "candidates"
 """Directory of the result files."""
@@ -40,12 +39,14 @@ def candidates_section(results: Sequence[Mapping[str, Any]], recipe: Group) -> s
     for options, runs in sorted(found.items()):
         name = f"`{_changed(recipe.protocol, options, next(iter(runs.values())))}`"
         gains = _gains(runs, usual)
-        rows.append([name, *_accuracies(runs, kinds), str(len(gains)), _described(gains)])
-        if _wins(gains):
-            won[name] = mean(gains)
+        gained = spread(gains) if gains else None
+        half = None if gained is None else seed_half_width(gained)
+        rows.append([name, *_accuracies(runs, kinds), str(len(gains)), _described(gained, half)])
+        if gained is not None and half is not None and gained.mean > half:
+            won[name] = gained.mean
     names = [f"{kind.model}, {'float32' if kind.scheme == 'float' else f'{kind.bit} bits'}, %" for kind in kinds]
     headers = ["Recipe", *names, "Pairs", "Change, points"]
-    machines = sorted({f"{one['hardware']['cpu']}, {counted(one['hardware']['threads'], 'thread')}" for one in results})
+    machines = sorted({processor(one["hardware"]) for one in results})
     note = (
         f"Accuracies in validation, of the checkpoint best in it, mean ± standard deviation over seeds, on "
         f"{'; '.join(machines)}. Changes are paired over precisions and seeds, with half the 95 % interval by the "
@@ -69,17 +70,10 @@ def _gains(runs: _Runs, usual: _Runs) -> list[float]:
     return [runs[key]["val_accuracy"] - usual[key]["val_accuracy"] for key in sorted(runs.keys() & usual.keys())]
 
 
-def _wins(gains: Sequence[float]) -> bool:
-    half = seed_half_width(spread(gains)) if gains else None
-    return half is not None and mean(gains) > half
-
-
-def _described(gains: Sequence[float]) -> str:
-    if not gains:
+def _described(gained: Spread | None, half_width: float | None) -> str:
+    if gained is None:
         return "-"
-    gained: Spread = spread(gains)
-    half = seed_half_width(gained)
-    return f"{100 * gained.mean:+z.2f}" + ("" if half is None else f" ± {100 * half:.2f}")
+    return f"{100 * gained.mean:+z.2f}" + ("" if half_width is None else f" ± {100 * half_width:.2f}")
 
 
 def _accuracies(runs: _Runs, kinds: Sequence[Row]) -> Iterator[str]:

@@ -16,7 +16,7 @@ from apot_lit.report.statistics import Outcome
 from apot_lit.runs.contents import NotUsable, read_result
 from apot_lit.runs.protocol import Difference, Row, is_untrained, protocol, recipe, row
 from apot_lit.runs.result import RESULT_FILE
-from apot_lit.runs.text import counted
+from apot_lit.runs.text import processor
 
 DIVERGED = "diverged.csv"
 _TESTED = ("train_accuracy", "test_accuracy")
@@ -47,7 +47,7 @@ class Run:
     def machine(self) -> str | None:
         """CPU, threads and device that it was trained on, None if that is not known."""
         facts = self.result.get("hardware")
-        return None if facts is None else f"{facts['cpu']}, {counted(facts['threads'], 'thread')}, {facts['device']}"
+        return None if facts is None else f"{processor(facts)}, {facts['device']}"
 
     @property
     def outcome(self) -> Outcome:

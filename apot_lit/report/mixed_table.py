@@ -14,7 +14,7 @@ from apot_lit.report.pairs import Pairs, described, difference
 from apot_lit.report.statistics import Comparison, holm
 from apot_lit.report.tables import Table, percent_spread
 from apot_lit.runs.protocol import SCHEME_NAMES, Row
-from apot_lit.runs.text import counted
+from apot_lit.runs.text import counted, processor
 
 MIXED, MIXED_FRONT = "mixed", "front.json"
 """Directory of the result files, and the file of the search in it."""
@@ -70,13 +70,12 @@ def _is_mixed(group: Group) -> bool:
 def _search_sentence(front: Mapping[str, Any]) -> str:
     trials, settings = front["trials"], front["settings"]
     stopped = sum(trial["state"] == "stopped" for trial in trials)
-    machine = front["hardware"]
     return (
         f"A search over {settings['model.name']} by the recipe {front['recipe']}, {SCHEME_NAMES[settings['levels']]} "
         f"levels of {', '.join(map(str, settings['search.bits']))} bits in each of "
         f"{counted(len(settings['search.groups']), 'group')} of layers: {counted(len(trials), 'trial')}, {stopped} of "
-        f"them stopped early, {len(front['front'])} on the front; on {machine['cpu']}, "
-        f"{counted(machine['threads'], 'thread')}, with other work beside it."
+        f"them stopped early, {len(front['front'])} on the front; on {processor(front['hardware'])}, with other work "
+        "beside it."
     )
 
 

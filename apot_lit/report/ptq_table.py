@@ -9,7 +9,7 @@ from apot_lit.quant.spec import FULL_PRECISION
 from apot_lit.report.collect import Group
 from apot_lit.report.tables import Table, percent_spread
 from apot_lit.runs.protocol import SCHEME_NAMES, Row, row
-from apot_lit.runs.text import counted
+from apot_lit.runs.text import counted, processor
 
 _HEADERS = ["Network", "Bits", "Levels", "Seeds", "Nearest level", "Learned rounding", "Trained"]
 _ROUNDINGS = ("nearest", "learned")
@@ -69,7 +69,7 @@ def _note(results: Sequence[Mapping[str, Any]]) -> str:
         max(one["wall_seconds"] for one in quantised if one["config"]["quant"]["rounding"] == rounding)
         for rounding in _ROUNDINGS
     )
-    machines = sorted({f"{one['hardware']['cpu']}, {counted(one['hardware']['threads'], 'thread')}" for one in results})
+    machines = sorted({processor(one["hardware"]) for one in results})
     return (
         "Accuracy on the 10,000 test images in percent, mean ± standard deviation over seeds; in brackets the number "
         f"of seeds of the trained ones, of the recipe best. Fitted to {' or '.join(f'{one:,}' for one in images)} "

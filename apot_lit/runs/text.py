@@ -1,6 +1,6 @@
 """Numbers and tables for the terminal."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tabulate import tabulate
@@ -19,6 +19,11 @@ def text_table(rows: list[list[Any]], headers: list[str]) -> str:
 def counted(number: int, thing: str) -> str:
     """A number of things: ``1 epoch``, ``10,000 images``."""
     return f"{number:,} {thing}{'' if number == 1 else 's'}"
+
+
+def processor(hardware: Mapping[str, Any]) -> str:
+    """What a result file says of its CPU: ``Z80, 2 threads``."""
+    return f"{hardware['cpu']}, {counted(hardware['threads'], 'thread')}"
 
 
 def listed(parts: Sequence[str]) -> str:

@@ -5,7 +5,7 @@ from typing import Any
 
 from apot_lit.data.datamodule import Split
 from apot_lit.runs.protocol import SCHEME_NAMES, row
-from apot_lit.runs.text import counted
+from apot_lit.runs.text import counted, processor
 from apot_lit.training.classifier import QuantClassifier
 from apot_lit.training.trainer import wants_channels_last
 
@@ -72,7 +72,7 @@ def _quantised(config: Mapping[str, Any]) -> str:
 
 def _device(trainer: Mapping[str, Any], hardware: Mapping[str, Any]) -> str:
     gpu = hardware["device"] != "cpu"
-    where = hardware["device"] if gpu else f"{hardware['cpu']}, {counted(hardware['threads'], 'thread')}"
+    where = hardware["device"] if gpu else processor(hardware)
     ways = ["channels-last"] if wants_channels_last(trainer, gpu) else []
     ways += ["compiled"] if trainer["compile"] else []
     ways += [trainer["precision"]] if trainer["precision"] != "32-true" else []
