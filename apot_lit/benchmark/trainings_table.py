@@ -8,8 +8,6 @@ from tabulate import tabulate
 from apot_lit.runs.protocol import SCHEME_NAMES
 from apot_lit.runs.text import processor
 
-UNMEASURED = "No whole trainings have been measured yet."
-"""What documents say without any file."""
 _HEADERS = [
     *("Network", "Recipe", "Bits", "Levels", "Machine", "Images per second", "Seconds per epoch"),
     *("Start, s", "End, s", "Epochs", "Minutes per run", "Other work"),

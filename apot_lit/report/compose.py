@@ -9,7 +9,7 @@ from typing import Any
 
 from apot_lit.benchmark.benchmark_tables import inference_report, markdown_table
 from apot_lit.benchmark.microcontroller_table import microcontroller_table
-from apot_lit.benchmark.trainings_table import UNMEASURED, trainings_table
+from apot_lit.benchmark.trainings_table import trainings_table
 from apot_lit.data.embedded import load_idx_pair
 from apot_lit.data.known import KNOWN
 from apot_lit.data.options import DataOptions
@@ -127,8 +127,8 @@ def document_sections(collection: Collection, published: Published, results_dir:
     """
     whole, everything = collection, of_data(collection, names_of_data(collection)[0])
     collection = without_mixed(everything)
-    measured = {**benchmark_tables(results_dir), **integer_sections(results_dir)}
-    sections = {"results": markdown(collection, published), "trainings": UNMEASURED, **measured}
+    sections = {"results": markdown(collection, published)}
+    sections |= {**benchmark_tables(results_dir), **integer_sections(results_dir)}
     sections["comparison"] = levels_compared(collection)
     sections[_OTHER] = data_section(whole, _OTHER)
     took = training_time_table(whole)
