@@ -1,23 +1,22 @@
 """What is known now: what all results together say, in a list of plain sentences."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from apot_lit.quant.spec import FULL_PRECISION
 from apot_lit.report.collect import Collection, Group
 from apot_lit.report.levels_compared import compared_families
 from apot_lit.report.levels_sentence import levels_sentence
-from apot_lit.report.pairs import Pairs, apot_and_uniform, change_of, sharing
+from apot_lit.report.pairs import Pairs, apot_and_uniform, sharing
 from apot_lit.report.parts import part_changes
 from apot_lit.report.sentences import Aim, best_with_stem
-from apot_lit.report.tables import percent_spread
 from apot_lit.report.unit_prices import GATES, Prices
+from apot_lit.report.verdicts import verdicts
 from apot_lit.runs.protocol import SCHEME_NAMES, Row
 from apot_lit.runs.text import counted, listed
 
 _NOTE = (
     "Differences are in points of test accuracy, with half the wider of two 95 % intervals: that of the pairs of runs "
-    "that share network and seed, and that of the test images. Behind an accuracy ± is the standard deviation over "
-    "seeds."
+    "that share network and seed, and that of the test images."
 )
 _SMALL = "small"
 _TRAINED = (5, 4, 3, 2)
@@ -62,7 +61,7 @@ def _bits(group: Group) -> list[int]:
 
 
 def _against_float(collection: Collection) -> str:
-    parts = []
+    parts: list[str] = []
     for recipe in ("best", "fast"):
         group = _main(collection, recipe)
         if group is None:
@@ -71,12 +70,13 @@ def _against_float(collection: Collection) -> str:
         for bit in _bits(group):
             pairs = sharing(group, _models(group), (bit, "apot"), (FULL_PRECISION, "float"))
             if len(pairs) > 1:
-                found.append(f"{change_of(pairs)} at {bit} bits")
+                found.append((f"{bit} bits", pairs))
         if found:
-            parts.append(f"by the recipe `{recipe}` {listed(found)}")
+            by = "By" if parts else "by"  # each recipe ends its sentence
+            parts.append(f"{by} the recipe `{recipe}` {verdicts(found)}")
     if not parts:
         return "What quantisation costs against float32 is not known yet: there are not several runs that share a seed."
-    return f"What quantisation costs: APoT minus float32, over networks and seeds, is {'; '.join(parts)}."
+    return f"What quantisation costs, APoT minus float32 over networks and seeds, {'. '.join(parts)}."
 
 
 def _parts(collection: Collection) -> str:
@@ -84,37 +84,28 @@ def _parts(collection: Collection) -> str:
     run = [change for change in changes if change.pairs]
     if not run:
         return "What the parts of the quantiser are worth is not known yet: there are no runs without one of them."
-    said = []
-    for bit in dict.fromkeys(change.bit for change in run):
-        own = [f"{change.part.short}: {change_of(change.pairs)}" for change in run if change.bit == bit]
-        said.append(f"at {bit} bits {'; '.join(own)}")
+    said = verdicts([(f"{change.part.short}, {change.bit} bits", change.pairs) for change in run])
     left = len(changes) - len(run)
     rest = f" {left} of {len(changes)} such changes were not run yet." if left else ""
-    return f"What parts are worth (ResNet-10 with APoT levels, by the recipe `fast`): {'; '.join(said)}.{rest}"
+    return f"What changes of the quantiser give ResNet-10 with APoT levels by the recipe `fast` {said}.{rest}"
 
 
 def _fashion(other: Collection) -> str:
-    parts = [part for group in other.groups if group.main for part in _side_by_side(group)]
+    parts = []
+    for group in other.groups:
+        for model in _models(group) if group.main else ():
+            pairs = {bit: apot_and_uniform(group, [model], bit) for bit in _bits(group)}
+            found = [(f"{bit} bits", both) for bit, both in pairs.items() if both]
+            if found:
+                parts.append(f"{model} by the recipe `{group.recipe}` {verdicts(found)}")
     if not parts:
         return "There are no results on Fashion-MNIST yet that compare levels."
-    return f"On Fashion-MNIST {'; '.join(parts)}."
-
-
-def _side_by_side(group: Group) -> Iterator[str]:
-    for model in _models(group):
-        found = []
-        for bit in _bits(group):
-            pairs = apot_and_uniform(group, [model], bit)
-            if pairs:
-                apot, uniform = (percent_spread([runs[one].test_accuracy for runs in pairs.values()]) for one in (0, 1))
-                found.append(f"{apot} and {uniform} % at {bit} bits, a difference of {change_of(pairs)}")
-        if found:
-            yield f"{model} by the recipe `{group.recipe}` has, with APoT and with uniform levels, {'; '.join(found)}"
+    return f"APoT minus uniform on Fashion-MNIST ([results](fashion_mnist.md)), {'. '.join(parts)}."
 
 
 def _small_stem(collection: Collection) -> str:
     usual, small = best_with_stem(collection, "reference"), best_with_stem(collection, _SMALL)
-    parts = []
+    changes = []
     if usual is not None and small is not None:
         for row in sorted(small.runs, key=lambda one: (one.model, -one.bit)):
             before = {run.seed: run for run in usual.runs.get(row, [])}
@@ -122,11 +113,13 @@ def _small_stem(collection: Collection) -> str:
                 (row.model, run.seed): (run, before[run.seed]) for run in small.runs[row] if run.seed in before
             }
             if pairs:
-                accuracy = percent_spread([run.test_accuracy for run in small.runs[row]])
-                parts.append(f"{_kind(row)} has {accuracy} %, against the published stem {change_of(pairs)}")
-    if not parts:
+                changes.append((_kind(row), pairs))
+    if not changes:
         return "What a stem that keeps all pixels gives is not known yet."
-    return f"With the small stem (`model.stem=small`), by the recipe `best`, {'; '.join(parts)}."
+    return (
+        "What the small stem (`model.stem=small`) gives, minus the published one with the same seed, by the recipe "
+        f"`best` {verdicts(changes)}."
+    )
 
 
 def _hardware(prices: Prices | None) -> str:
@@ -158,8 +151,12 @@ def _aims(aims: Sequence[Aim]) -> str:
     missed = [aim for aim in aims if aim.missed_by is not None and aim.missed_by > 0]
     waiting = [f"{aim.name} at {aim.bit} bits" for aim in aims if aim.missed_by is None]
     met = len(aims) - len(missed) - len(waiting)
-    said = [f"{aim.name} at {aim.bit} bits by {aim.missed_by:.2f}" for aim in missed]
-    parts = [f"missed are {listed(said)} points"] if said else []
+    said = []
+    for name in dict.fromkeys(aim.name for aim in missed):
+        own = [aim for aim in missed if aim.name == name]
+        points = listed([f"{aim.missed_by:.2f}" for aim in own])
+        said.append(f"{name} by {points} points at {listed([str(aim.bit) for aim in own])} bits")
+    parts = [f"missed are {'; '.join(said)}"] if said else []
     parts += [f"not run are {listed(waiting)}"] if waiting else []
     return f"Of {counted(len(aims), 'aim')} {met} are met ([below](#what-was-aimed-at)){'; '.join(['', *parts])}."
 

@@ -1,14 +1,15 @@
 """What the comparison with many seeds says, in a sentence."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from apot_lit.report.levels_compared import Compared, Key
+from apot_lit.report.verdicts import Named, extent
 from apot_lit.runs.protocol import SCHEME_NAMES
-from apot_lit.runs.text import listed
+from apot_lit.runs.text import counted, listed
 
 
 def levels_sentence(compared: Sequence[Compared], other: str) -> str:
-    """APoT minus one other scheme: each difference, whether any counts, and what could have been seen.
+    """APoT minus one other scheme: which differences count, how large they are, and what could have been seen.
 
     Args:
         compared: families of comparisons, as far as they have runs.
@@ -26,13 +27,11 @@ def levels_sentence(compared: Sequence[Compared], other: str) -> str:
     among = f"of width {listed([str(width) for width in widths])}"
     if not found:
         return f"APoT and {name} levels were not compared with several seeds yet in networks {among}."
-    several = len(widths) > 1
-    parts = []
+    named = {}
     for key, one in found.items():
         seeds = "" if len(one.pairs) == wanted[key] else f", {len(one.pairs)} of {wanted[key]} seeds so far"
-        parts.append(f"{100 * one.difference:+z.3f} ± {100 * one.half_width:.3f} ({_place(key, several)}{seeds})")
-    significant = [_place(key, several) for one in compared for key in one.significant() if key in found]
-    counts = f"{listed(significant)} {'count' if len(significant) > 1 else 'counts'}" if significant else "none counts"
+        named[key] = (f"{_place(key, len(widths) > 1)}{seeds}", one)
+    counting = [key for one in compared for key in one.significant() if key in found]
     seen = sorted({f"{100 * one.visible:.2f}" for one in found.values() if one.visible is not None}, key=float)
     visible = " to ".join(dict.fromkeys((seen[0], seen[-1])))
     left = len(wanted) - len(found)
@@ -40,10 +39,22 @@ def levels_sentence(compared: Sequence[Compared], other: str) -> str:
     rest = to_come if left else ""
     numbers = listed([str(seeds) for seeds in dict.fromkeys(wanted.values())])
     return (
-        f"ResNet-10 {among} by the recipe `fast`, {numbers} seeds ([comparison](comparison.md)): APoT minus {name} is "
-        f"{listed(parts)}; after correction for their number {counts}. True differences of {visible} points "
-        f"would have been found in 80 of 100 repetitions.{rest}"
+        f"ResNet-10 {among} by the recipe `fast`, {numbers} seeds ([comparison](comparison.md)): of "
+        f"{counted(len(found), 'difference')} (APoT minus {name}) {_counting(named, counting)}. A true difference of "
+        f"{visible} points would have been found in 80 of 100 repetitions.{rest}"
     )
+
+
+def _counting(named: Mapping[Key, Named], counting: Sequence[Key]) -> str:
+    """How many differences count, and what they and the others are."""
+    corrected = "after correction for their number"
+    others = [one for key, one in named.items() if key not in counting]
+    if not counting:
+        return f"none counts {corrected}: {extent(others, 3)}"
+    number = "all" if len(counting) == len(named) > 1 else str(len(counting))
+    rest = f"; the others are {extent(others, 3)}" if others else ""
+    count = "counts" if len(counting) == 1 else "count"
+    return f"{number} {count} {corrected}: {extent([named[key] for key in counting], 3)}{rest}"
 
 
 def _place(key: Key, several: bool) -> str:

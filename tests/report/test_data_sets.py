@@ -69,7 +69,7 @@ def test_sections_of_mnist_are_the_same_with_and_without_the_others(tmp_path):
     known, known_alone = (sections.pop("known").splitlines() for sections in (both, alone))
     differing = [one for one, other in zip(known, known_alone, strict=True) if one != other]
     assert len(differing) == 1
-    assert "On Fashion-MNIST" in differing[0]
+    assert "on Fashion-MNIST" in differing[0]
     assert both == alone
 
 
