@@ -49,6 +49,11 @@ def apot_minus_uniform(group: Group, models: Sequence[str], bit: int) -> Compari
     return difference(apot_and_uniform(group, models, bit))
 
 
+def in_points(comparison: Comparison, decimals: int = 2) -> str:
+    """A difference in points with half its interval."""
+    return f"{100 * comparison.difference:+z.{decimals}f} ± {100 * comparison.half_width:.{decimals}f}"
+
+
 def described(comparison: Comparison | None, pairs: Iterable[tuple[Run, Run]], unit: str) -> str:
     """A comparison as a cell of a table.
 
@@ -59,7 +64,7 @@ def described(comparison: Comparison | None, pairs: Iterable[tuple[Run, Run]], u
     """
     if comparison is None:
         return "-"
-    interval = f"{100 * comparison.difference:+z.2f} ± {100 * comparison.half_width:.2f}"
+    interval = in_points(comparison)
     if comparison.more_than_noise is None:
         said = f"{interval} (1 {unit})"
     else:
@@ -74,7 +79,7 @@ def change_of(pairs: Pairs) -> str:
     if compared is None or compared.more_than_noise is None:
         return described(compared, (), "seed")
     verdict = "more than noise" if compared.more_than_noise else "within noise"
-    return f"{100 * compared.difference:+z.2f} ± {100 * compared.half_width:.2f} ({verdict}, {len(pairs)} pairs)"
+    return f"{in_points(compared)} ({verdict}, {len(pairs)} pairs)"
 
 
 def machines(runs: Iterable[Run]) -> int:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from apot_lit.report.pairs import Pairs, difference
+from apot_lit.report.pairs import Pairs, difference, in_points
 from apot_lit.report.statistics import Comparison
 from apot_lit.runs.text import counted, listed
 
@@ -52,4 +52,4 @@ def verdicts(changes: Sequence[tuple[str, Pairs]]) -> str:
 
 def _interval(found: Named, decimals: int) -> str:
     name, one = found
-    return f"{100 * one.difference:+z.{decimals}f} ± {100 * one.half_width:.{decimals}f} ({name})"
+    return f"{in_points(one, decimals)} ({name})"

@@ -13,7 +13,7 @@ from apot_lit.report.verdicts import extent, verdicts
 
 
 def pairs(*gains, base=0.9):
-    """One pair of runs of a million images for each gain in points, by seed."""
+    """One pair of runs of a hundred million images for each gain in points, by seed."""
 
     def run(accuracy):
         return SimpleNamespace(outcome=Outcome(accuracy, 10**8, None), machine="Z80")
