@@ -22,12 +22,13 @@ from omegaconf.errors import (
     ValidationError,
 )
 
+from apot_lit.config.choices import choices
 from apot_lit.config.help import help_text
 from apot_lit.config.launchers import with_launcher
 from apot_lit.config.overrides import override
 from apot_lit.config.registration import plain, register
 from apot_lit.errors import EXIT_INTERRUPTED, EXIT_USER_ERROR, Interrupted, UserError, tell, unknown_key
-from apot_lit.installed import root
+from apot_lit.installed import CONF, root
 from apot_lit.sweep.failure import leave_failure
 
 _OPTIONAL_SECTIONS = ("sweep", "model")  # null until something is chosen for them
@@ -178,9 +179,11 @@ def _composed(script: str, overrides: Sequence[str]) -> DictConfig:
 
 def explain(error: Exception) -> str:
     """Says in one line what is wrong, where, and what is allowed."""
-    if isinstance(error, MissingConfigException) and error.missing_cfg_file and error.options:
-        group, _, name = error.missing_cfg_file.rpartition("/")
-        return f"{group}={name}: there is no such {group}; choose from {', '.join(error.options)}"
+    if isinstance(error, MissingConfigException):
+        group, _, name = (error.missing_cfg_file or "").rpartition("/")
+        if group:
+            names = choices(group, error.options or _files(group), parts=group == "callbacks")
+            return f"{group}={name}: there is no such {group}; choose from {', '.join(names)}"
     cause = error.__cause__ if isinstance(error.__cause__, OmegaConfBaseException) else error
     if isinstance(cause, MissingMandatoryValue):
         return f"{cause.full_key}: a value is needed; add {cause.full_key}=..."
@@ -190,6 +193,11 @@ def explain(error: Exception) -> str:
     if isinstance(cause, ValidationError) and cause.full_key:
         return f"{cause.full_key}: {str(cause).partition(chr(10))[0]}"
     return message
+
+
+def _files(group: str) -> list[str]:
+    """What our own files offer: Hydra has no options where several can be chosen at once."""
+    return [file.stem for file in (CONF / group).glob("*.yaml")]
 
 
 def _missing_choice(error: AssertionError) -> str | None:

@@ -1,16 +1,15 @@
 """What ``--help`` of a script says: one line for every option, from the schemas that also check them."""
 
-import re
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from typing import Any, get_args, get_type_hints
 
 from hydra import compose, initialize_config_dir
-from hydra.core.config_loader import ConfigLoader
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import OmegaConf
 
+from apot_lit.config.choices import choices
 from apot_lit.config.registration import SCHEMAS
 from apot_lit.config.sections import OPTIMIZER_SCHEMAS, SCHEDULER_SCHEMAS, ModelConfig
 from apot_lit.installed import CONF
@@ -64,8 +63,6 @@ _OF = {
     "search": tuple(group for group in _GROUPS if group not in ("benchmark", "hardware", "sweep")),
 }
 _INTERNAL = ("paths",)
-_COMPOSED = ("model", "callbacks")  # of these, a file that is composed of no others is only a part of others
-_OF_OTHERS = "library"  # what networks of other makers have, which can be trained only
 _OF_TRAINING = (
     *("compile", "num_sanity_val_steps", "max_epochs", "max_steps", "gradient_clip_val", "accumulate_grad_batches"),
     *("check_val_every_n_epoch", "limit_train_batches", "limit_val_batches", "log_every_n_steps", "detect_anomaly"),
@@ -73,7 +70,6 @@ _OF_TRAINING = (
 _LEFT_OUT = {"evaluate": tuple(f"trainer.{name}" for name in _OF_TRAINING)}
 _NAMED = {"optimizer": OPTIMIZER_SCHEMAS, "scheduler": SCHEDULER_SCHEMAS}
 _CHOSEN = {"model": ModelConfig}  # sections that have this schema unless another one is chosen
-_NUMBER = re.compile(r"(\d+)")
 _DEFAULT_WIDTH = 13
 _NEEDED = "???"  # also where nothing is chosen for a section yet
 _OTHERS = ("trainer.NAME=VALUE", "any other option of Lightning's Trainer")
@@ -98,8 +94,10 @@ def help_text(script: str, program: str | None = None) -> str:
     GlobalHydra.instance().clear()
     with initialize_config_dir(str(CONF), version_base="1.3"):
         loader = GlobalHydra.instance().config_loader()
-        groups = {group: ", ".join(_choices(loader, group, "experiment" in _OF[script])) for group in _OF[script]}
-        choices = [(f"{group}=", f"{_GROUPS[group]}: {names}") for group, names in groups.items()]
+        offered = []
+        for group in _OF[script]:
+            names = choices(group, loader.get_group_options(group), others="experiment" in _OF[script])
+            offered.append((f"{group}=", f"{_GROUPS[group]}: {', '.join(names)}"))
         composed = OmegaConf.to_container(compose(script), resolve=False)
     assert isinstance(composed, dict)
     config = {str(key): value for key, value in composed.items()}
@@ -109,7 +107,7 @@ def help_text(script: str, program: str | None = None) -> str:
         for title, options in _sections(SCHEMAS[script], config)
     ]
     sections = [(title, _lines(options)) for title, options in shown]
-    sections += [("choices", _columns(choices))] if choices else []
+    sections += [("choices", _columns(offered))] if offered else []
     more = [_OTHERS] if "trainer" in _OF[script] else []
     sections += [
         ("more", _columns([*more, *_FLAGS])),
@@ -117,20 +115,6 @@ def help_text(script: str, program: str | None = None) -> str:
     ]
     blocks = [f"{program} [option=value ...]", *("\n".join([title, *lines]) for title, lines in sections)]
     return "\n\n".join(blocks)
-
-
-def _choices(loader: ConfigLoader, group: str, others: bool) -> list[str]:
-    """The names that a group of files offers, schemas of sections and parts of other files left out."""
-    names = [name for name in loader.get_group_options(group) if not name.endswith("_schema")]
-    if group in _COMPOSED:
-        names = [name for name in names if _is_whole(OmegaConf.load(CONF / group / f"{name}.yaml"), others)]
-    return sorted(names, key=lambda name: [int(part) if part.isdigit() else part for part in _NUMBER.split(name)])
-
-
-def _is_whole(file: Any, others: bool) -> bool:
-    if _OF_OTHERS in file:
-        return others
-    return any(not str(part).endswith("_schema") for part in file.get("defaults", ()))
 
 
 def _sections(schema: Any, config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, list[_Option]]]:
