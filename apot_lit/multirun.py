@@ -88,7 +88,7 @@ class Jobs(Callback):
         if jobs:
             self._watch = Watch(jobs, shows_running=not config.hydra.launcher._target_.startswith(_BASIC))
             done = len(self._watch.done)
-            print(f"{counted(len(jobs), 'job')}, {done} of them done already; below {root}", flush=True)
+            print(f"{counted(len(jobs), 'job')}, {done} of them with a result already; below {root}", flush=True)
             self._watch.start()
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:

@@ -78,6 +78,8 @@ def protocol(config: Mapping[str, Any]) -> tuple[Difference, ...]:
         usual = _text(value) == _text(defaults[key]) if key in defaults else not value
         if not usual and key not in (*_ROW, *NEUTRAL):
             differences[key] = _text(value)
+    if "data.elastic" not in differences:  # its smoothing is of no use then
+        differences.pop("data.elastic_sigma", None)
     callbacks = callbacks_of(config)
     differences |= _choice(callbacks)
     for name, options in callbacks.items():

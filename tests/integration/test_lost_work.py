@@ -237,7 +237,7 @@ def test_sweeps_run_and_resume_below_any_directory_and_from_other_weights(checkp
     for _ in range(2):  # the second time nothing is left to do
         outcome = run_script("train.py", *common, place)
         assert outcome.code == 0, outcome.err
-    assert "2 jobs, 2 of them done already" in outcome.out
+    assert "2 jobs, 2 of them with a result already" in outcome.out
     bad = tmp_path / NASTY / "resnet10_4bit_apot_seed0/result.json"
     bad.write_text("{")
     outcome = run_script("train.py", *common, place)

@@ -41,3 +41,12 @@ def test_regularisers_make_a_protocol_of_their_own_and_off_is_that_of_results_wi
     assert protocol(config) == before
     options[name] = on
     assert set(protocol(config)) - set(before) == {(key, str(on))}
+
+
+def test_smoothing_of_an_elastic_distortion_that_is_off_makes_no_protocol():
+    config = json.loads((ROOT / "results/best/resnet10_2bit_apot_seed0.json").read_text())["config"]
+    before = protocol(config)
+    config["data"] |= {"elastic": 0.0, "elastic_sigma": 6.0}
+    assert protocol(config) == before
+    config["data"]["elastic"] = 34.0
+    assert set(protocol(config)) - set(before) == {("data.elastic", "34.0"), ("data.elastic_sigma", "6.0")}

@@ -38,7 +38,7 @@ def test_jobs_end_and_are_skipped_resumed_and_refused(launcher, tmp_path):
     options = [f"hydra/launcher={launcher}", *(["hydra.launcher.n_jobs=2"] if launcher == "joblib" else [])]
     command = (*options, f"hydra.sweep.dir={tmp_path}/sweep", *SWEPT)
     done = start(tmp_path, *command, code=2)
-    assert "4 jobs, 0 of them done already" in done.stdout
+    assert "4 jobs, 0 of them with a result already" in done.stdout
     line = done.stderr.strip().splitlines()[-1]
     assert line.startswith("error: 2 of 4 jobs failed: width-4_bit-9, width-8_bit-9;")
     assert "quant.bit=9: must be one of" in line
@@ -54,7 +54,7 @@ def test_jobs_end_and_are_skipped_resumed_and_refused(launcher, tmp_path):
     shutil.copytree(results[8].parent, foreign)
     before = [(path, path.read_bytes()) for path in (results[8], foreign / "result.json")]
     done = start(tmp_path, *command[: -len(SWEPT)], "model.width=4,8,16", "quant.bit=2,9", code=2)
-    assert "6 jobs, 2 of them done already" in done.stdout
+    assert "6 jobs, 2 of them with a result already" in done.stdout
     failed = "width-4_bit-9, width-8_bit-9, width-16_bit-2, width-16_bit-9"
     assert f"error: 4 of 6 jobs failed: {failed};" in done.stderr
     reason = f"{foreign}/result.json: comes from other options (model.width); "

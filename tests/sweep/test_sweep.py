@@ -85,12 +85,12 @@ def test_any_other_option_can_be_swept_too(planned):
 @pytest.mark.slow
 def test_jobs_done_are_skipped_and_new_ones_run(sweep, tmp_path):
     outcome = sweep("sweep.powers=[1]", "trainer.max_epochs=1")
-    assert "1 job, 0 of them done already" in outcome.out
+    assert "1 job, 0 of them with a result already" in outcome.out
     assert re.search(r"\[1/1\] resnet10_4bit_apot_seed0: \d+\.\d\d % test", outcome.out)
     path = tmp_path / "sweep/resnet10_4bit_apot_seed0/result.json"
     first = path.read_text()
     outcome = sweep("trainer.max_epochs=1")
-    assert "2 jobs, 1 of them done already" in outcome.out
+    assert "2 jobs, 1 of them with a result already" in outcome.out
     assert "resnet10_4bit_apot_seed0: done already" in outcome.out
     assert path.read_text() == first
     result = json.loads((tmp_path / "sweep/resnet10_4bit_uniform_seed0/result.json").read_text())
