@@ -166,19 +166,25 @@ def _one_seed(collection: Collection) -> str:
     for group in collection.groups:
         if not group.main and dict(group.protocol).get("model.stem") != _SMALL:
             continue
-        own = []
-        for model in _models(group):
-            rows = [row for row in group.runs if row.model == model]
-            single = [row for row in rows if len(group.runs[row]) == 1]
-            if single == rows:
-                own.append(model)
-            else:
-                own += [_kind(row) for row in sorted(single)]
+        own = [part for model in _models(group) for part in _single(group, model)]
         if own:
             parts.append(f"{group.name}: {listed(own)}")
     if not parts:
         return "Every row has several seeds."
     return f"One seed alone, which is no verdict, have {'; '.join(parts)}."
+
+
+def _single(group: Group, model: str) -> list[str]:
+    """What of a network has one seed: all, bit widths of either kind of levels, or single rows."""
+    rows = [row for row in group.runs if row.model == model]
+    several = [row for row in rows if len(group.runs[row]) > 1]
+    if not several:
+        return [model]
+    bits = sorted({row.bit for row in rows} - {row.bit for row in several}, reverse=True)
+    quantised = [str(bit) for bit in bits if bit != FULL_PRECISION]
+    parts = [f"{model} at {listed(quantised)} bits"] if quantised else []
+    parts += [f"{model} in float32"] if FULL_PRECISION in bits else []
+    return parts + [_kind(row) for row in sorted({*rows} - {*several}) if row.bit not in bits]
 
 
 def _kind(row: Row) -> str:

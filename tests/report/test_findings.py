@@ -45,6 +45,18 @@ def test_without_runs_every_sentence_says_so_and_holds_no_number_of_results(tmp_
     assert sentences(collection)[9] == "One seed alone, which is no verdict, have reference: resnet10."
 
 
+def test_what_has_one_seed_is_named_by_network_bits_or_row(tmp_path):
+    runs = {"resnet10": [(4, 1, 2), (4, 0, 1)], "resnet18": [(5, 1, 1)], "resnet34": [(4, 1, 2), (3, 1, 1), (3, 0, 1)]}
+    runs["resnet34"] += [(2, 1, 1), (32, 0, 1)]
+    for model, rows in runs.items():
+        for bit, power, seeds in rows:
+            for seed in range(seeds):
+                name = f"{model}_{bit}_{power}_{seed}.json"
+                (tmp_path / name).write_text(json.dumps(result(model, bit, power=power, seed=seed)))
+    expected = "resnet10 uniform 4 bits, resnet18, resnet34 at 3 and 2 bits and resnet34 in float32"
+    assert sentences(collect(tmp_path))[9] == f"One seed alone, which is no verdict, have reference: {expected}."
+
+
 def test_a_comparison_with_many_seeds(tmp_path):
     draw = numpy.random.default_rng(4)
     runs = {}
@@ -209,7 +221,7 @@ def test_rows_of_one_seed_are_those_with_one_file(committed):
             single = [name for name, files in rows.items() if len(files) == 1]
             assert (f"{model}" in re.split(r", | and ", said)) == (len(single) == len(rows) > 0)
             if "_float" in "".join(single) and len(single) < len(rows):
-                assert f"{model} float32" in said
+                assert f"{model} in float32" in said
 
 
 def test_families_of_the_committed_results_are_the_widest_evidence(committed):
