@@ -13,8 +13,14 @@ from apot_lit.errors import UserError
 from tests.conftest import ROOT
 
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
-BLOCKS = [block for path in DOCUMENTS for block in re.findall(r"```bash\n(.*?)```", path.read_text(), re.DOTALL)]
-COMMANDS = [line.partition(" #")[0].strip() for block in BLOCKS for line in block.splitlines() if line.strip()]
+
+
+def commands(document):
+    blocks = re.findall(r"```bash\n(.*?)```", document.read_text(), re.DOTALL)
+    return [line.partition(" #")[0].strip() for block in blocks for line in block.splitlines() if line.strip()]
+
+
+COMMANDS = [command for document in DOCUMENTS for command in commands(document)]
 SCRIPTS = (
     *("train.py", "search.py", "evaluate.py", "export.py", "predict.py"),
     *("benchmark.py", "report.py", "hardware.py"),
@@ -36,13 +42,17 @@ def script_calls():
 
 
 CALLS = list(script_calls())
+FIRST = commands(ROOT / "README.md")  # what everyone types; to compose those of all documents takes a while
 
 
 def test_there_are_commands():
     assert len(CALLS) >= 10
 
 
-@pytest.mark.parametrize(("command", "name", "overrides"), CALLS, ids=[call[0] for call in CALLS])
+@pytest.mark.parametrize(
+    ("command", "name", "overrides"),
+    [pytest.param(*call, id=call[0], marks=() if call[0] in FIRST else pytest.mark.slow) for call in CALLS],
+)
 def test_scripts_take_these_overrides(command, name, overrides):
     try:
         with_launcher(overrides)

@@ -130,6 +130,7 @@ def checkpoint(tmp_path_factory):
     return directory / "run/checkpoints/last.ckpt"
 
 
+@pytest.mark.slow
 def test_a_moved_run_keeps_its_best_checkpoint_and_score(checkpoint, run_script, tmp_path):
     moved = tmp_path / NASTY / "run"
     shutil.copytree(checkpoint.parent.parent, moved)

@@ -2,7 +2,10 @@
 
 import json
 
+import pytest
 
+
+@pytest.mark.slow
 def test_a_few_hundred_steps_read_digits(run_script, tmp_path):
     outcome = run_script(
         "train.py", "model=resnet10", "quant.bit=4", "trainer.max_epochs=2", "data.train_images=19200",
