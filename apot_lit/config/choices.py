@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 from omegaconf import OmegaConf
@@ -27,11 +28,14 @@ def choices(group: str, names: Iterable[str], others: bool = True, parts: bool =
     """
     names = [name for name in names if not name.endswith("_schema")]
     if group in _COMPOSED and not parts:
-        names = [name for name in names if _is_whole(OmegaConf.load(CONF / group / f"{name}.yaml"), others)]
+        names = [name for name in names if _is_whole(CONF / group / f"{name}.yaml", others)]
     return sorted(names, key=lambda name: [int(part) if part.isdigit() else part for part in _NUMBER.split(name)])
 
 
-def _is_whole(file: Any, others: bool) -> bool:
+def _is_whole(path: Path, others: bool) -> bool:
+    if not path.exists():  # of a user's own directory
+        return True
+    file: Any = OmegaConf.load(path)
     if _OF_OTHERS in file:
         return others
     return any(not str(part).endswith("_schema") for part in file.get("defaults", ()))

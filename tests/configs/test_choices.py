@@ -14,6 +14,10 @@ def test_models_are_whole_and_in_the_order_of_their_depth() -> None:
     assert choices("model", MODELS, others=False) == ours
 
 
+def test_files_of_a_users_own_directory_are_offered_too() -> None:
+    assert "own" in choices("model", [*MODELS, "own"])
+
+
 @pytest.mark.parametrize("parts", [False, True])
 def test_parts_of_callbacks_are_offered_on_demand(parts: bool) -> None:
     found = choices("callbacks", [path.stem for path in (CONF / "callbacks").glob("*.yaml")], parts=parts)
