@@ -183,7 +183,7 @@ def explain(error: Exception) -> str:
         group, _, name = (error.missing_cfg_file or "").rpartition("/")
         if group:
             names = choices(group, error.options or _files(group), parts=group == "callbacks")
-            return f"{group}={name}: there is no such {group}; choose from {', '.join(names)}"
+            return f"{group}={name}: there is no such {group.removesuffix('s')}; choose from {', '.join(names)}"
     cause = error.__cause__ if isinstance(error.__cause__, OmegaConfBaseException) else error
     if isinstance(cause, MissingMandatoryValue):
         return f"{cause.full_key}: a value is needed; add {cause.full_key}=..."

@@ -16,6 +16,7 @@ from apot_lit.data.options import DataOptions
 from apot_lit.data.sources import placed
 from apot_lit.errors import UserError
 from apot_lit.installed import only_in_clone
+from apot_lit.report.aims import aims_table, read_aims
 from apot_lit.report.answer import answering, best_summary
 from apot_lit.report.candidates_table import CANDIDATES, candidates_section
 from apot_lit.report.collect import Collection, collect
@@ -37,9 +38,7 @@ from apot_lit.report.sentences import (
     FIRST_RUN,
     RELEASED,
     WHOLE_SET,
-    aims_table,
     first_run_sentence,
-    read_aims,
     released_sentences,
     start_table,
     trials_table,

@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 
 from apot_lit.quant.spec import FULL_PRECISION
+from apot_lit.report.aims import Aim, best_with_stem
 from apot_lit.report.collect import Collection, Group
 from apot_lit.report.levels_compared import compared_families
 from apot_lit.report.levels_sentence import levels_sentence
 from apot_lit.report.pairs import Pairs, apot_and_uniform, sharing
 from apot_lit.report.parts import part_changes
-from apot_lit.report.sentences import Aim, best_with_stem
 from apot_lit.report.unit_prices import GATES, Prices
 from apot_lit.report.verdicts import verdicts
 from apot_lit.runs.protocol import SCHEME_NAMES, Row

@@ -1,92 +1,17 @@
-"""Texts of documents that hold numbers of result files: what was aimed at, trials, single runs."""
+"""Texts of documents that hold numbers of result files: measurements of a start, trials, single runs."""
 
 import csv
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from statistics import mean
-from typing import Any, NamedTuple
+from typing import Any
 
-from apot_lit.report.collect import Collection, Group
-from apot_lit.report.tables import BITS, Table
+from apot_lit.report.tables import Table
 from apot_lit.runs.contents import NotUsable, read_evaluation, read_result
-from apot_lit.runs.protocol import Row
-from apot_lit.runs.text import counted, percent
+from apot_lit.runs.text import percent
 
 FIRST_RUN = "resnet18_5bit_apot_3epochs_seed0.json"
 RELEASED = {split: f"reference/released_resnet10_4bit_{split}.json" for split in ("train", "test")}
 WHOLE_SET = "reference/resnet10_4bit_apot_60k_seed0.json"
-
-
-class Aim(NamedTuple):
-    """A mean test accuracy by `best` with APoT levels that was aimed at.
-
-    Attributes:
-        stem: of the network.
-        model: its name.
-        bit: bits of weights and activations.
-        percent: the aim.
-        accuracies: what the runs have, from 0 to 1; empty without any.
-    """
-
-    stem: str
-    model: str
-    bit: int
-    percent: float
-    accuracies: list[float]
-
-    @property
-    def missed_by(self) -> float | None:
-        """Points by which the mean, of two decimals as in tables, is below the aim; None without a run."""
-        if not self.accuracies:
-            return None
-        return self.percent - round(100 * mean(self.accuracies), 2)
-
-    @property
-    def name(self) -> str:
-        """The network for people."""
-        return self.model if self.stem == "reference" else f"{self.model}, {self.stem} stem"
-
-    def cell(self) -> str:
-        """What was reached, whether that is the aim, and of how many seeds it is the mean."""
-        if self.missed_by is None:
-            return f"not run ({self.percent:.2f})"
-        verdict = "met" if self.missed_by <= 0 else "missed"
-        seeds = counted(len(self.accuracies), "seed")
-        return f"{100 * mean(self.accuracies):.2f} ({verdict}: {self.percent:.2f}), {seeds}"
-
-
-def read_aims(collection: Collection, path: Path) -> list[Aim]:
-    """What was aimed at, and what the runs have.
-
-    Args:
-        collection: the results.
-        path: file of the aims: stem, model, bit, percent.
-    """
-    aims = []
-    with path.open(newline="") as file:
-        for line in csv.DictReader(file):
-            stem, model, bit = line["stem"], line["model"], int(line["bit"])
-            group = best_with_stem(collection, stem)
-            runs = [] if group is None else group.runs.get(Row(model, bit, "apot"), [])
-            aims.append(Aim(stem, model, bit, float(line["percent"]), [run.test_accuracy for run in runs]))
-    return aims
-
-
-def best_with_stem(collection: Collection, stem: str) -> Group | None:
-    """The runs by `best` of networks with this stem and nothing else changed, None without any."""
-    options = () if stem == "reference" else (("model.stem", stem),)
-    main = next((group for group in collection.groups if group.recipe == "best" and group.main), None)
-    wanted = {*(main.protocol if main else ()), *options}
-    return next((group for group in collection.groups if {*group.protocol} == wanted), None)
-
-
-def aims_table(aims: Sequence[Aim]) -> str:
-    """Mean test accuracy by `best` with APoT levels beside what was aimed at, by network and bits."""
-    cells: dict[str, dict[int, str]] = {}
-    for aim in aims:
-        cells.setdefault(aim.name, {})[aim.bit] = aim.cell()
-    rows = [[name, *(by_bit.get(bit, "-") for bit in BITS)] for name, by_bit in cells.items()]
-    return Table("aims", ["APoT by `best`", *(f"{bit} bit" for bit in BITS)], rows).markdown()
 
 
 def start_table(path: Path) -> str:

@@ -154,6 +154,7 @@ RESULT: Schema = All(
                 for part, schema in {
                     **{f"{split}_accuracy": Number(0, 1) for split in ("train", "val", "test")},
                     "best_epoch": Integer(low=0),
+                    "parameters": Integer(low=1),
                     "commit": Text(),
                     "confusion": _CONFUSION,
                     "misclassified": _MISCLASSIFIED,

@@ -98,6 +98,7 @@ def test_damaged_files(originals, tmp_path):
         ("hardware", {"cpu": "abacus"}, "hardware.threads: is missing"),
         ("test_accuracy", float("nan"), "test_accuracy=nan: must be a finite number, at least 0, at most 1"),
         ("test_accuracy", 99.1, "test_accuracy=99.1: must be a finite number, at least 0, at most 1"),
+        ("parameters", 0, "parameters=0: must be an integer, at least 1"),
         ("config", None, "config=null: must be a mapping"),
     ],
 )
@@ -107,7 +108,8 @@ def test_what_is_wrong_is_said(tmp_path, part, value, reason):
     assert collect(tmp_path).left_out == [("wrong.json", f"damaged ({reason})")]
 
 
-DETAILS = ("history", "confusion", "misclassified", "weight_histogram", "hardware", "commit", "val_accuracy")
+DETAILS = ("history", "confusion", "misclassified", "weight_histogram")
+DETAILS += ("hardware", "commit", "val_accuracy", "parameters")
 
 
 @pytest.mark.parametrize("how", ["null", "missing"])
