@@ -7,7 +7,7 @@ import pytest
 from apot_lit.benchmark import training_runs
 from apot_lit.benchmark.training_runs import run_times
 from apot_lit.errors import UserError
-from tests.conftest import ROOT
+from tests.conftest import ROOT, slowly
 
 
 def test_a_run_is_start_epochs_and_end():
@@ -64,14 +64,18 @@ def test_writes_what_a_training_took(run_script, tmp_path, monkeypatch):
 
 CASES = [
     (["trainings=[bets]"], ["experiment=bets", "best", "reference"]),
-    (["trainings=[reference,bets]"], ["experiment=bets", "best"]),
-    (["trainings=[best,ptq]"], ["trainings=['best', 'ptq']", "ptq trains no epoch"]),
     (["epochs=0"], ["epochs=0", "at least 1"]),
     (["models=[resnet19]"], ["resnet19", "resnet18"]),
 ]
+LONGER = [
+    (["trainings=[reference,bets]"], ["experiment=bets", "best"]),
+    (["trainings=[best,ptq]"], ["trainings=['best', 'ptq']", "ptq trains no epoch"]),
+]
 
 
-@pytest.mark.parametrize(("arguments", "parts"), CASES, ids=[" ".join(case[0]) for case in CASES])
+@pytest.mark.parametrize(
+    ("arguments", "parts"), [*CASES, *slowly(*LONGER)], ids=[" ".join(case[0]) for case in [*CASES, *LONGER]]
+)
 def test_one_line_before_anything_is_trained(run_script, tmp_path, monkeypatch, arguments, parts):
     monkeypatch.setattr(training_runs, "_measured", lambda *_: pytest.fail("a training was started"))
     outcome = run_script("benchmark.py", "benchmark=trainings", *arguments, f"hydra.run.dir={tmp_path}/run")

@@ -19,7 +19,7 @@ from apot_lit.quant import QuantSpec
 from apot_lit.quant.spec import CalibrationSpec, spec_of
 from apot_lit.training.optimizers import build_optimizer, build_scheduler
 from apot_lit.training.trainer import build_trainer
-from tests.conftest import ROOT
+from tests.conftest import ROOT, slowly
 
 CONF = ROOT / "conf"
 TRAIN_GROUPS = (
@@ -77,7 +77,10 @@ def test_the_choices_are_all_of_conf():
     }
 
 
-@pytest.mark.parametrize("choice", ["", *CHOICES])
+_HEAVY = ("logger=mlflow", "logger=wandb")  # to import
+
+
+@pytest.mark.parametrize("choice", ["", *(name for name in CHOICES if name not in _HEAVY), *slowly(*_HEAVY)])
 def test_train_composes_and_builds(choice, tmp_path, monkeypatch):
     monkeypatch.setenv("WANDB_SILENT", "true")
     group, _, name = choice.partition("=")

@@ -20,6 +20,7 @@ from apot_lit.models import PixelInput
 from apot_lit.quant import QuantSpec, quant_layers, quantize_model
 from apot_lit.quant.convert import act_quantizers
 from apot_lit.quant.levels import level_set
+from tests.conftest import slowly
 from tests.export.conftest import PIXELS, REFERENCE_PIXELS, digits, fit, trained
 from tests.export.onnx_sessions import LEVELS, run
 from tests.integer import test_executor
@@ -44,7 +45,7 @@ def engine_of(network, path):
     return OnnxEngine(path, threads=1)
 
 
-@pytest.mark.parametrize("fold", [True, False])
+@pytest.mark.parametrize("fold", [*slowly(True), False])
 @pytest.mark.parametrize(("bit", "kind"), KINDS)
 def test_every_scheme_is_the_same_function(tmp_path, bit, kind, fold):
     floats = trained(bit, **kind)

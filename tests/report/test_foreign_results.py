@@ -129,7 +129,7 @@ def test_damaged_files_of_documents_are_one_line(tmp_path, file):
     for needed in [FIRST_RUN, *RELEASED.values(), WHOLE_SET, "aims.csv", "trials.csv", "benchmark_cpu_resnet18.json"]:
         (tmp_path / needed).parent.mkdir(exist_ok=True)
         shutil.copy(ROOT / "results" / needed, tmp_path / needed)
-    collection = collect(ROOT / "results/fast")
+    collection = collect(tmp_path)
     assert document_sections(collection, {}, tmp_path)
     content = (tmp_path / file).read_bytes()
     named = 0
