@@ -224,6 +224,15 @@ def test_aims_that_are_missed_are_named_with_the_distance(committed):
     assert said.count("not run are") == bool(open_aims)
 
 
+def test_what_results_say_by_hand_of_the_small_stem_at_two_bits():
+    found = accuracies("best/resnet18_small_2bit_apot_seed*.json")
+    assert len(found) == 5
+    assert max(found, key=found.get) == 0
+    assert statistics.mean(found.values()) < 0.9965 <= found[0] < 0.9975
+    rest = (ROOT / "results/best").glob("*_2bit_*.json")
+    assert max(json.loads(path.read_text())["test_accuracy"] for path in rest) == found[0]
+
+
 def test_rows_of_one_seed_are_those_with_one_file(committed):
     for recipe, said in re.findall(r"(best|fast|reference): ([^;.]+)", committed[1][9]):
         for model in ("resnet10", "resnet18", "resnet34", "resnet50"):
