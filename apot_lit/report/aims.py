@@ -4,14 +4,15 @@ import csv
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from statistics import mean
-from typing import NamedTuple
+from typing import NamedTuple, get_args
 
+from apot_lit.models.resnet import Stem
 from apot_lit.report.collect import Collection, Group, Run
 from apot_lit.report.tables import BITS, Table
 from apot_lit.runs.protocol import Row
-from apot_lit.runs.text import counted
+from apot_lit.runs.text import counted, network_name
 
-ANY = "any"
+_ANY = "any"
 
 
 class Aim(NamedTuple):
@@ -62,7 +63,7 @@ def read_aims(collection: Collection, path: Path) -> list[Aim]:
 
 def _aim(collection: Collection, line: dict[str, str]) -> Aim:
     stem, model, bit, wanted = line["stem"], line["model"], int(line["bit"]), float(line["percent"])
-    if model == ANY:
+    if model == _ANY:
         most, seeds = int(line["parameters"]), int(line["seeds"])
         found = [
             ([run.test_accuracy for run in runs], by)
@@ -73,20 +74,16 @@ def _aim(collection: Collection, line: dict[str, str]) -> Aim:
         return Aim(f"any network of at most {most:,} parameters", bit, wanted, accuracies, by)
     group = best_with_stem(collection, stem)
     runs = [] if group is None else group.runs.get(Row(model, bit, "apot"), [])
-    return Aim(_name(model, stem), bit, wanted, [run.test_accuracy for run in runs])
-
-
-def _name(model: str, stem: str) -> str:
-    return model if stem == "reference" else f"{model}, {stem} stem"
+    return Aim(network_name(model, stem), bit, wanted, [run.test_accuracy for run in runs])
 
 
 def _networks(collection: Collection, bit: int) -> Iterator[tuple[str, list[Run]]]:
     """Every network by `best` with APoT levels of so many bits, whatever its stem."""
-    for stem in ("reference", "small"):
+    for stem in get_args(Stem):
         group = best_with_stem(collection, stem)
         for (model, bits, scheme), runs in group.runs.items() if group else ():
             if (bits, scheme) == (bit, "apot"):
-                yield _name(model, stem), runs
+                yield network_name(model, stem), runs
 
 
 def best_with_stem(collection: Collection, stem: str) -> Group | None:

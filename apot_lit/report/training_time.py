@@ -8,6 +8,7 @@ from typing import NamedTuple
 from apot_lit.report.collect import Collection, Group, Run
 from apot_lit.report.data_sets import title_of
 from apot_lit.report.tables import Table
+from apot_lit.runs.text import network_name
 
 _HEADERS = [
     *("Network", "Recipe", "Weights and activations", "Steps", "Machine", "Runs"),
@@ -63,8 +64,7 @@ def _only_stem(collection: Collection, group: Group) -> bool:
 
 def _kind(group: Group, run: Run, machine: str) -> Kind:
     config = run.result["config"]
-    stem = config["model"].get("stem", "reference")
-    model = run.row.model if stem == "reference" else f"{run.row.model}, {stem} stem"
+    model = network_name(run.row.model, config["model"].get("stem", "reference"))
     recipe = group.recipe if group.data == "mnist" else f"{group.recipe}, {title_of(group.data)}"
     levels = "float32" if run.row.scheme == "float" else "quantised"
     return Kind(model, recipe, levels, "compiled" if config["trainer"].get("compile") else "eager", machine)

@@ -21,6 +21,11 @@ def counted(number: int, thing: str) -> str:
     return f"{number:,} {thing}{'' if number == 1 else 's'}"
 
 
+def network_name(model: str, stem: str) -> str:
+    """A network for people, with its stem unless that is the published one: ``resnet10, small stem``."""
+    return model if stem == "reference" else f"{model}, {stem} stem"
+
+
 def processor(hardware: Mapping[str, Any]) -> str:
     """What a result file says of its CPU: ``Z80, 2 threads``."""
     return f"{hardware['cpu']}, {counted(hardware['threads'], 'thread')}"
