@@ -54,8 +54,8 @@ def read_aims(collection: Collection, path: Path) -> list[Aim]:
     Args:
         collection: the results.
         path: file of the aims: stem, model, bit, percent, parameters, seeds. Where the model is called any, it is the
-            one with the highest mean of those with at most so many parameters and at least so many seeds. Others have
-            neither.
+            one with the highest mean in validation of those with at most so many parameters and at least so many seeds.
+            Others have neither.
     """
     with path.open(newline="") as file:
         return [_aim(collection, line) for line in csv.DictReader(file)]
@@ -66,11 +66,12 @@ def _aim(collection: Collection, line: dict[str, str]) -> Aim:
     if model == _ANY:
         most, seeds = int(line["parameters"]), int(line["seeds"])
         found = [
-            ([run.test_accuracy for run in runs], by)
+            (by, runs)
             for by, runs in _networks(collection, bit)
             if len(runs) >= seeds and runs[0].result.get("parameters", most + 1) <= most
         ]
-        accuracies, by = max(found, key=lambda one: mean(one[0]), default=([], ""))
+        by, runs = max(found, key=lambda one: mean(run.val_accuracy or 0.0 for run in one[1]), default=("", []))
+        accuracies = [run.test_accuracy for run in runs]
         return Aim(f"any network of at most {most:,} parameters", bit, wanted, accuracies, by)
     group = best_with_stem(collection, stem)
     runs = [] if group is None else group.runs.get(Row(model, bit, "apot"), [])

@@ -5,7 +5,7 @@ from statistics import mean
 
 from apot_lit.quant.spec import FULL_PRECISION
 from apot_lit.report.collect import Collection, Group
-from apot_lit.report.pairs import apot_minus_uniform
+from apot_lit.report.pairs import apot_minus_uniform, difference, in_points, sharing
 from apot_lit.report.tables import COMPARISON_NOTE, build_summary
 from apot_lit.runs.protocol import Row
 from apot_lit.runs.text import listed
@@ -22,8 +22,8 @@ def answering(collection: Collection) -> Group:
 def answer_sentences(group: Group) -> list[str]:
     """Says in up to three sentences what the runs of a protocol show; those without runs are left out.
 
-    The first compares APoT with uniform levels over all pairs of network and seed; the second APoT with float32, over
-    the mean of each network that has both; the third counts wrong images, over the networks that have every kind.
+    The first compares APoT with uniform levels over all pairs of network and seed, the second with float32; the third
+    counts wrong images, over the networks that have every kind.
     """
     bits = sorted({row.bit for row in group.runs if row.bit != FULL_PRECISION}, reverse=True)
     sentences = [_against_uniform(group, bits), _against_float(group, bits), _wrong_images(group, bits)]
@@ -44,23 +44,16 @@ def _against_uniform(group: Group, bits: Sequence[int]) -> str | None:
     found = {bit: comparison for bit, comparison in compared.items() if comparison is not None}
     if not found:
         return None
-    parts = [f"{100 * one.difference:+z.2f} ± {100 * one.half_width:.2f} at {bit} bits" for bit, one in found.items()]
+    parts = [f"{in_points(one)} at {bit} bits" for bit, one in found.items()]
     told = [str(bit) for bit, one in found.items() if one.more_than_noise]
     verdict = f"more than noise at {listed(told)} bits" if told else "at no bit width more than noise"
     return f"By the recipe {group.name}, APoT minus uniform is {listed(parts)} (points of test accuracy): {verdict}."
 
 
 def _against_float(group: Group, bits: Sequence[int]) -> str | None:
-    parts = []
-    for bit in bits:
-        losses = [
-            _accuracy(group, Row(model, bit, "apot")) - _accuracy(group, Row(model, FULL_PRECISION, "float"))
-            for model in _models(group)
-            if group.runs.get(Row(model, bit, "apot")) and group.runs.get(Row(model, FULL_PRECISION, "float"))
-        ]
-        if losses:
-            parts.append(f"{100 * mean(losses):+z.2f} at {bit} bits")
-    return f"APoT minus float32 is {listed(parts)}, in the mean over networks." if parts else None
+    pairs = {bit: sharing(group, _models(group), (bit, "apot"), (FULL_PRECISION, "float")) for bit in bits}
+    parts = [f"{in_points(one)} at {bit} bits" for bit in bits if (one := difference(pairs[bit])) is not None]
+    return f"APoT minus float32 is {listed(parts)}." if parts else None
 
 
 def _wrong_images(group: Group, bits: Sequence[int]) -> str | None:

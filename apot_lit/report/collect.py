@@ -44,6 +44,12 @@ class Run:
         return float(self.result["test_accuracy"])
 
     @property
+    def val_accuracy(self) -> float | None:
+        """Share of the validation images classified correctly, None without any."""
+        accuracy = self.result.get("val_accuracy")
+        return None if accuracy is None else float(accuracy)
+
+    @property
     def machine(self) -> str | None:
         """CPU, threads and device that it was trained on, None if that is not known."""
         facts = self.result.get("hardware")

@@ -1,13 +1,15 @@
 """What is known now: what all results together say, in a list of plain sentences."""
 
 from collections.abc import Sequence
+from functools import reduce
+from operator import or_
 
 from apot_lit.quant.spec import FULL_PRECISION
 from apot_lit.report.aims import Aim, best_with_stem
 from apot_lit.report.collect import Collection, Group
-from apot_lit.report.levels_compared import compared_families
+from apot_lit.report.levels_compared import MODEL, RECIPE, compared_families
 from apot_lit.report.levels_sentence import levels_sentence
-from apot_lit.report.pairs import Pairs, apot_and_uniform, sharing
+from apot_lit.report.pairs import apot_and_uniform, by_seed, change_of, sharing
 from apot_lit.report.parts import part_changes
 from apot_lit.report.unit_prices import GATES, Prices
 from apot_lit.report.verdicts import verdicts
@@ -16,7 +18,8 @@ from apot_lit.runs.text import counted, listed
 
 _NOTE = (
     "Differences are in points of test accuracy, with half the wider of two 95 % intervals: that of the pairs of runs "
-    "that share network and seed, and that of the test images."
+    "that share network and seed, and that of the test images. They are corrected for the number of comparisons by "
+    "Holm's method where that is said."
 )
 _SMALL = "small"
 _TRAINED = (5, 4, 3, 2)
@@ -40,12 +43,12 @@ def findings_list(collection: Collection, other: Collection, aims: Sequence[Aim]
         _parts(collection),
         _fashion(other),
         _small_stem(collection),
+        _depth(collection),
         _hardware(prices),
         _aims(aims),
-        _one_seed(collection),
     ]
     numbered = [f"{number}. {sentence}" for number, sentence in enumerate(sentences, start=1)]
-    return "\n".join([*numbered, "", _NOTE])
+    return "\n".join([*numbered, "", f"{_NOTE} {_one_seed(collection)}"])
 
 
 def _main(collection: Collection, recipe: str) -> Group | None:
@@ -53,7 +56,11 @@ def _main(collection: Collection, recipe: str) -> Group | None:
 
 
 def _models(group: Group) -> list[str]:
-    return sorted({row.model for row in group.runs}, key=lambda name: (len(name), name))
+    return sorted({row.model for row in group.runs}, key=_order)
+
+
+def _order(model: str) -> tuple[int, str]:
+    return len(model), model  # by depth, for what is called by it
 
 
 def _bits(group: Group) -> list[int]:
@@ -62,21 +69,25 @@ def _bits(group: Group) -> list[int]:
 
 def _against_float(collection: Collection) -> str:
     parts: list[str] = []
-    for recipe in ("best", "fast"):
+    for recipe in ("best", "fast", "reference"):
         group = _main(collection, recipe)
         if group is None:
             continue
+        # By `fast` many seeds of one network are there, which would outweigh the others.
+        models = [MODEL] if recipe == RECIPE else _models(group)
         found = []
         for bit in _bits(group):
-            pairs = sharing(group, _models(group), (bit, "apot"), (FULL_PRECISION, "float"))
-            if len(pairs) > 1:
-                found.append((f"{bit} bits", pairs))
+            for scheme in ("apot", "uniform"):
+                pairs = sharing(group, models, (bit, scheme), (FULL_PRECISION, "float"))
+                if len(pairs) > 1:
+                    found.append((f"{SCHEME_NAMES[scheme]} {bit} bits", pairs))
         if found:
             by = "By" if parts else "by"  # each recipe ends its sentence
-            parts.append(f"{by} the recipe `{recipe}` {verdicts(found)}")
+            own = f" with {MODEL}" if recipe == RECIPE else ""
+            parts.append(f"{by} the recipe `{recipe}`{own} {verdicts(found)}")
     if not parts:
         return "What quantisation costs against float32 is not known yet: there are not several runs that share a seed."
-    return f"What quantisation costs, APoT minus float32 over networks and seeds, {'. '.join(parts)}."
+    return f"What quantisation costs, levels minus float32 over networks and seeds, {'. '.join(parts)}."
 
 
 def _parts(collection: Collection) -> str:
@@ -108,18 +119,30 @@ def _small_stem(collection: Collection) -> str:
     changes = []
     if usual is not None and small is not None:
         for row in sorted(small.runs, key=lambda one: (one.model, -one.bit)):
-            before = {run.seed: run for run in usual.runs.get(row, [])}
-            pairs: Pairs = {
-                (row.model, run.seed): (run, before[run.seed]) for run in small.runs[row] if run.seed in before
-            }
+            pairs = by_seed(_kind(row), small.runs[row], usual.runs.get(row, []))
             if pairs:
                 changes.append((_kind(row), pairs))
     if not changes:
         return "What a stem that keeps all pixels gives is not known yet."
+    every = reduce(or_, (pairs for _, pairs in changes))
     return (
-        "What the small stem (`model.stem=small`) gives, minus the published one with the same seed, by the recipe "
-        f"`best` {verdicts(changes)}."
+        "What the small stem (`model.stem=small`) gives, minus the published one with the same network, levels and "
+        f"seed, by the recipe `best`: {change_of(every)} over all; of single rows {verdicts(changes)}."
     )
+
+
+def _depth(collection: Collection) -> str:
+    group = best_with_stem(collection, "reference")
+    rows = {} if group is None else group.runs
+    changes = []
+    for model in sorted({row.model for row in rows} - {MODEL}, key=_order):
+        own = [row for row in rows if row.model == model]
+        every = [by_seed(_kind(row), rows[row], rows.get(row._replace(model=MODEL), [])) for row in own]
+        if any(every):
+            changes.append((model, reduce(or_, every)))
+    if not changes:
+        return "What deeper networks give is not known yet."
+    return f"What deeper networks give over levels, bits and seeds, minus {MODEL}, by `best` {verdicts(changes)}."
 
 
 def _hardware(prices: Prices | None) -> str:
@@ -170,8 +193,11 @@ def _one_seed(collection: Collection) -> str:
         if own:
             parts.append(f"{group.name}: {listed(own)}")
     if not parts:
-        return "Every row has several seeds."
-    return f"One seed alone, which is no verdict, have {'; '.join(parts)}."
+        return "Every row of the recipes themselves and of `best` with the small stem has several seeds."
+    return (
+        "Of the recipes themselves and of `best` with the small stem, one seed alone, which is no verdict, have "
+        f"{'; '.join(parts)}."
+    )
 
 
 def _single(group: Group, model: str) -> list[str]:

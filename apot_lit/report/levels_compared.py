@@ -4,14 +4,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from apot_lit.report.collect import Collection, Group
-from apot_lit.report.pairs import Pairs, apot_and, difference, machines
-from apot_lit.report.statistics import Comparison, holm, spread
+from apot_lit.report.pairs import Pairs, apot_and, difference, on_two_machines, p_cell
+from apot_lit.report.statistics import SIGNIFICANT, Comparison, holm, spread
 from apot_lit.report.tables import Table
 from apot_lit.runs.protocol import SCHEME_NAMES, Row
 from apot_lit.runs.text import counted
 
 MODEL, RECIPE = "resnet10", "fast"
-SIGNIFICANT = 0.05
 
 Key = tuple[int, int, str]
 """Width, bits, and the scheme that APoT is compared with."""
@@ -67,6 +66,10 @@ class Compared:
         """The comparisons whose corrected p-value is below 0.05."""
         return [key for key in self.differences if self.corrected.get(key, 1.0) < SIGNIFICANT]
 
+    def visible(self, key: Key) -> float | None:
+        """The true difference that counts in about 80 of 100 repetitions, whatever the others are."""
+        return self.differences[key].visible(SIGNIFICANT / len(self.pairs))
+
 
 def levels_compared(collection: Collection) -> str:
     """The means of every row, and the comparisons with their corrected p-values, for each family."""
@@ -76,7 +79,8 @@ def levels_compared(collection: Collection) -> str:
         family = compared.family
         means = Table("means", ["Width", "Bits", *SCHEME_NAMES.values()], list(_means(family, groups)))
         parts += [f"**The {family.name} family**", means.markdown(), *_comparisons(compared)]
-    runs = [run for group in groups.values() if group is not None for row in group.runs.values() for run in row]
+    found = [group.runs.items() for group in groups.values() if group is not None]
+    runs = [run for rows in found for row, own in rows if row.model == MODEL for run in own]
     cpus = sorted({run.machine for run in runs if run.machine is not None})
     return "\n\n".join([*parts, f"Trained on {'; '.join(cpus)}."])
 
@@ -131,10 +135,7 @@ def _mean(accuracies: list[float], wanted: int) -> str:
 
 
 def _comparisons(compared: Compared) -> Iterator[str]:
-    rows = [
-        _line(key, compared.pairs[key], one, compared.corrected.get(key), compared.family.seeds)
-        for key, one in compared.differences.items()
-    ]
+    rows = [_line(compared, key, one) for key, one in compared.differences.items()]
     headers = [
         "Width",
         "Bits",
@@ -152,24 +153,19 @@ def _comparisons(compared: Compared) -> Iterator[str]:
     yield _verdict(compared)
 
 
-def _line(key: Key, pairs: Pairs, one: Comparison, corrected: float | None, wanted: int) -> list[str]:
+def _line(compared: Compared, key: Key, one: Comparison) -> list[str]:
     width, bit, other = key
-    apart = sum(machines(both) > 1 for both in pairs.values())
+    pairs, wanted, visible = compared.pairs[key], compared.family.seeds, compared.visible(key)
+    apart = on_two_machines(pairs.values())
     seeds = str(len(pairs)) if len(pairs) == wanted else f"{len(pairs)} of {wanted}"
     return [
         *(str(width), str(bit), SCHEME_NAMES[other]),
         f"{seeds}, {apart} on two machines" if apart else seeds,
         f"{100 * one.difference:+z.3f}",
         *("-" if value is None else f"{100 * value:.3f}" for value in (one.pair_half_width, one.image_half_width)),
-        "-" if one.visible is None else f"{100 * one.visible:.3f}",
-        *(_p_value(value) for value in (one.p_value, corrected)),
+        "-" if visible is None else f"{100 * visible:.3f}",
+        *(p_cell(value) for value in (one.p_value, compared.corrected.get(key))),
     ]
-
-
-def _p_value(value: float | None) -> str:
-    if value is None:
-        return "-"
-    return "<0.001" if value < 0.001 else f"{value:.3f}"
 
 
 def _verdict(compared: Compared) -> str:

@@ -6,8 +6,7 @@ from matplotlib.figure import Figure
 
 from apot_lit.report.collect import Collection
 from apot_lit.report.dots import side_by_side
-from apot_lit.report.levels_compared import compared_families
-from apot_lit.report.pairs import Pairs, difference
+from apot_lit.report.levels_compared import Compared, Key, compared_families
 from apot_lit.runs.protocol import SCHEME_NAMES
 
 CAPTION = (
@@ -21,17 +20,17 @@ _BAND = 0.72
 def levels_picture(collection: Collection) -> Figure | None:
     """Differences of test accuracy in points, by width and bits: a row for each family, a column for each other scheme.
 
-    The band around 0 reaches to the true difference that so many pairs of this scatter show in 80 of 100 repetitions.
+    The band around 0 reaches to the true difference that, with so many pairs of this scatter, counts in 80 of 100
+    repetitions.
 
     Returns:
         The picture, None without a pair.
     """
-    every = [{key: pairs for key, pairs in one.pairs.items() if pairs} for one in compared_families(collection)]
-    families = [found for found in every if found]
+    families = [compared for compared in compared_families(collection) if compared.differences]
     if not families:
         return None
-    others = list(dict.fromkeys(other for found in families for *_, other in found))
-    lines = [list(dict.fromkeys((width, bit) for width, bit, _ in found)) for found in families]
+    others = list(dict.fromkeys(other for compared in families for *_, other in compared.differences))
+    lines = [list(dict.fromkeys((width, bit) for width, bit, _ in compared.differences)) for compared in families]
     figure, panels = pyplot.subplots(
         len(families),
         len(others),
@@ -42,10 +41,10 @@ def levels_picture(collection: Collection) -> Figure | None:
         sharey="row",
         layout="constrained",
     )
-    for row, found, some in zip(panels, families, lines, strict=True):
+    for row, compared, some in zip(panels, families, lines, strict=True):
         for axes, other in zip(row, others, strict=True):
             for place, line in enumerate(some):
-                _draw(axes, place, found.get((*line, other), {}))
+                _draw(axes, place, compared, (*line, other))
             axes.axvline(0, color="grey", lw=0.8, zorder=1)
             axes.set(title=f"APoT minus {SCHEME_NAMES[other]}", xlabel="points of test accuracy")
         row[0].set_yticks(range(len(some)), [f"width {width}, {bit} bits" for width, bit in some])
@@ -53,16 +52,17 @@ def levels_picture(collection: Collection) -> Figure | None:
     return figure
 
 
-def _draw(axes: Axes, place: int, pairs: Pairs) -> None:
-    compared = difference(pairs)
-    if compared is None:
+def _draw(axes: Axes, place: int, compared: Compared, key: Key) -> None:
+    one = compared.differences.get(key)
+    if one is None:
         return
-    if compared.visible is not None:
-        band = 100 * compared.visible
+    visible = compared.visible(key)
+    if visible is not None:
+        band = 100 * visible
         axes.barh(place, 2 * band, left=-band, height=_BAND, color="lightgrey", zorder=0)
-    points = [100 * (apot.test_accuracy - second.test_accuracy) for apot, second in pairs.values()]
+    points = [100 * (apot.test_accuracy - second.test_accuracy) for apot, second in compared.pairs[key].values()]
     places = side_by_side(place, len(points), _BAND)
     axes.scatter(points, places, color="tab:blue", s=9, alpha=0.6, linewidths=0, zorder=2)
-    half = None if compared.pair_half_width is None else 100 * compared.pair_half_width
-    mean = 100 * compared.difference
+    half = None if one.pair_half_width is None else 100 * one.pair_half_width
+    mean = 100 * one.difference
     axes.errorbar(mean, place, xerr=half, fmt="|", color="black", ms=14, capsize=3, lw=1.2, zorder=3)

@@ -32,8 +32,8 @@ def levels_sentence(compared: Sequence[Compared], other: str) -> str:
         seeds = "" if len(one.pairs) == wanted[key] else f", {len(one.pairs)} of {wanted[key]} seeds so far"
         named[key] = (f"{_place(key, len(widths) > 1)}{seeds}", one)
     counting = [key for one in compared for key in one.significant() if key in found]
-    seen = sorted({f"{100 * one.visible:.2f}" for one in found.values() if one.visible is not None}, key=float)
-    visible = " to ".join(dict.fromkeys((seen[0], seen[-1])))
+    seen = [one.visible(key) or 0.0 for one in compared for key in one.differences if key in found]
+    visible = " to ".join(dict.fromkeys(f"{100 * value:.2f}" for value in (min(seen), max(seen))))
     left = len(wanted) - len(found)
     to_come = f" {left} of {len(wanted)} such comparisons {'is' if left == 1 else 'are'} still to come."
     rest = to_come if left else ""
@@ -41,7 +41,7 @@ def levels_sentence(compared: Sequence[Compared], other: str) -> str:
     return (
         f"ResNet-10 {among} by the recipe `fast`, {numbers} seeds ([comparison](comparison.md)): of "
         f"{counted(len(found), 'difference')} (APoT minus {name}) {_counting(named, counting)}. A true difference of "
-        f"{visible} points would have been found in 80 of 100 repetitions.{rest}"
+        f"{visible} points would have counted in 80 of 100 repetitions.{rest}"
     )
 
 

@@ -9,9 +9,8 @@ from apot_lit.models.build import fresh_network
 from apot_lit.models.foreign import image_options
 from apot_lit.quant import quant_layers
 from apot_lit.report.collect import Collection, Group, Run
-from apot_lit.report.levels_compared import SIGNIFICANT
-from apot_lit.report.pairs import Pairs, described, difference
-from apot_lit.report.statistics import Comparison, holm
+from apot_lit.report.pairs import by_seed, described, difference
+from apot_lit.report.statistics import SIGNIFICANT, Comparison, holm
 from apot_lit.report.tables import Table, percent_spread
 from apot_lit.runs.protocol import SCHEME_NAMES, Row
 from apot_lit.runs.text import counted, processor
@@ -125,7 +124,7 @@ def _compared(entries: Sequence[Entry], mixed: Sequence[Entry]) -> list[str]:
         cells += [percent_spread([run.test_accuracy for run in entry.runs]), seeds]
         for side, comparisons in found.items():
             other = _beside(entry, entries, side)
-            pairs = {} if other is None else _pairs(entry, other)
+            pairs = {} if other is None else by_seed(entry.name, entry.runs, other.runs)
             one = difference(pairs)
             if one is None or other is None:
                 cells.append("-")
@@ -166,11 +165,6 @@ def _beside(entry: Entry, entries: Sequence[Entry], side: int) -> Entry | None:
         return None
     apart = [one for one in entries if one.bit is not None and side * (one.size - entry.size) >= 0]
     return min(apart, key=lambda one: abs(one.size - entry.size), default=None)
-
-
-def _pairs(entry: Entry, other: Entry) -> Pairs:
-    usual = {run.seed: run for run in other.runs}
-    return {(run.row.model, run.seed): (run, usual[run.seed]) for run in entry.runs if run.seed in usual}
 
 
 def _verdict(found: Mapping[int, Sequence[Comparison]]) -> str:

@@ -100,7 +100,7 @@ def _run_line(group: Group, run: Run, results_dir: Path, output_dir: Path) -> di
     """A run as cells, and a link to its directory, or to its result where that lies among others."""
     file = results_dir / run.path
     bits, levels = str(run.row.bit), SCHEME_NAMES[run.row.scheme]
-    cells = [group.name, run.row.model, bits, levels, str(run.seed), _percent(run.result.get("val_accuracy"))]
+    cells = [group.name, run.row.model, bits, levels, str(run.seed), _percent(run.val_accuracy)]
     cells += [_percent(run.test_accuracy), str(run.result["epochs"]), run.machine or "-"]
     return {
         "link": Path(os.path.relpath(file.parent if file.name == RESULT_FILE else file, output_dir)).as_posix(),

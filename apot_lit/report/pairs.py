@@ -17,13 +17,25 @@ Kind = tuple[int, str]
 """Bit width and scheme."""
 
 
+def by_seed(name: str, first: Iterable[Run], second: Iterable[Run]) -> Pairs:
+    """The runs of two rows that share their seed.
+
+    Args:
+        name: what the pairs are said to be of.
+        first: runs of one row.
+        second: of the other.
+    """
+    others = {run.seed: run for run in second}
+    return {(name, run.seed): (run, others[run.seed]) for run in first if run.seed in others}
+
+
 def sharing(group: Group, models: Sequence[str], first: Kind, second: Kind) -> Pairs:
     """The runs of two kinds that share network and seed."""
-    ones, others = (
-        {(model, run.seed): run for model in models for run in group.runs.get(Row(model, *kind), [])}
-        for kind in (first, second)
-    )
-    return {key: (ones[key], others[key]) for key in sorted(ones.keys() & others.keys())}
+    found: Pairs = {}
+    for model in models:
+        ones, others = (group.runs.get(Row(model, *kind), []) for kind in (first, second))
+        found.update(by_seed(model, ones, others))
+    return found
 
 
 def apot_and(other: str, group: Group, models: Sequence[str], bit: int) -> Pairs:
@@ -54,6 +66,13 @@ def in_points(comparison: Comparison, decimals: int = 2) -> str:
     return f"{100 * comparison.difference:+z.{decimals}f} ± {100 * comparison.half_width:.{decimals}f}"
 
 
+def p_cell(value: float | None) -> str:
+    """A p-value as a cell of a table."""
+    if value is None:
+        return "-"
+    return "<0.001" if value < 0.001 else f"{value:.3f}"
+
+
 def described(comparison: Comparison | None, pairs: Iterable[tuple[Run, Run]], unit: str) -> str:
     """A comparison as a cell of a table.
 
@@ -69,7 +88,7 @@ def described(comparison: Comparison | None, pairs: Iterable[tuple[Run, Run]], u
         said = f"{interval} (1 {unit})"
     else:
         said = f"{interval}, {'more than noise' if comparison.more_than_noise else 'within noise'}"
-    apart = sum(machines([apot, uniform]) > 1 for apot, uniform in pairs)
+    apart = on_two_machines(pairs)
     return f"{said}, {apart} on two machines" if apart else said
 
 
@@ -80,6 +99,11 @@ def change_of(pairs: Pairs) -> str:
         return described(compared, (), "seed")
     verdict = "more than noise" if compared.more_than_noise else "within noise"
     return f"{in_points(compared)} ({verdict}, {len(pairs)} pairs)"
+
+
+def on_two_machines(pairs: Iterable[tuple[Run, Run]]) -> int:
+    """How many pairs have runs of two kinds of machine."""
+    return sum(machines(both) > 1 for both in pairs)
 
 
 def machines(runs: Iterable[Run]) -> int:

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from apot_lit.report.collect import Collection, Group, Run
-from apot_lit.report.pairs import Pairs, change_of, described, difference
+from apot_lit.report.pairs import Pairs, by_seed, change_of, described, difference, p_cell
+from apot_lit.report.statistics import holm
 from apot_lit.report.tables import Table, percent_spread
 from apot_lit.runs.protocol import Row
 
@@ -103,8 +104,7 @@ def part_changes(collection: Collection) -> list[Change]:
             wanted = part.protocol(dict(main.protocol), bit)
             group = next((one for one in collection.groups if one is not main and dict(one.protocol) == wanted), None)
             runs = [] if group is None else group.runs.get(Row(MODEL, bit, "apot"), [])
-            pairs = {(MODEL, run.seed): (run, usual[run.seed]) for run in runs if run.seed in usual}
-            changes.append(Change(part, bit, runs, pairs))
+            changes.append(Change(part, bit, runs, by_seed(MODEL, runs, usual)))
     return changes
 
 
@@ -114,7 +114,7 @@ def parts_table(collection: Collection) -> str | None:
     rows = [] if main is None else list(_rows(main, part_changes(collection)))
     if not rows:
         return None
-    headers = ["What is changed", "Bits", "Accuracy", "Seeds", "Change, points"]
+    headers = ["What is changed", "Bits", "Accuracy", "Seeds", "Change, points", "p (Holm)"]
     return Table("parts", headers, rows).markdown()
 
 
@@ -136,15 +136,18 @@ def _main(collection: Collection) -> Group | None:
     return next((group for group in collection.groups if group.recipe == RECIPE and group.main), None)
 
 
-def _usual(main: Group, bit: int) -> dict[int, Run]:
-    return {run.seed: run for run in main.runs.get(Row(MODEL, bit, "apot"), [])}
+def _usual(main: Group, bit: int) -> list[Run]:
+    return main.runs.get(Row(MODEL, bit, "apot"), [])
 
 
 def _rows(main: Group, changes: list[Change]) -> Iterator[list[str]]:
+    compared = {(change.part.key, change.bit): difference(change.pairs) for change in changes}
+    p_values = {key: one.p_value for key, one in compared.items() if one is not None and one.p_value is not None}
+    corrected = holm(p_values, len(p_values))
     for bit in BITS:
         usual = _usual(main, bit)
         if usual:
-            yield ["nothing", str(bit), _accuracy(list(usual.values())), str(len(usual)), "-"]
+            yield ["nothing", str(bit), _accuracy(usual), str(len(usual)), "-", "-"]
         for change in changes:
             if change.bit == bit and change.pairs:
                 yield [
@@ -153,6 +156,7 @@ def _rows(main: Group, changes: list[Change]) -> Iterator[list[str]]:
                     _accuracy(change.runs),
                     str(len(change.pairs)),
                     change.described(),
+                    p_cell(corrected.get((change.part.key, bit))),
                 ]
 
 

@@ -170,6 +170,6 @@ def feature(collection: Collection) -> Run:
     details = ("history", "weight_histogram", "confusion", "misclassified")
 
     def rank(run: Run) -> tuple[int, float]:
-        return sum(bool(run.result.get(key)) for key in details), float(run.result.get("val_accuracy") or 0)
+        return sum(bool(run.result.get(key)) for key in details), run.val_accuracy or 0.0
 
     return max((run for group in collection.groups for runs in group.runs.values() for run in runs), key=rank)

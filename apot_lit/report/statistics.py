@@ -4,13 +4,14 @@ import math
 from collections import Counter
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import repeat
-from statistics import mean, pstdev, stdev
+from statistics import mean, stdev
 from typing import Any
 
 from scipy.stats import norm
 from scipy.stats import t as student_t
 
+SIGNIFICANT = 0.05
+"""A difference whose p-value, corrected for the number of comparisons, is below this counts."""
 _NORMAL95 = float(norm.ppf(0.975))
 
 
@@ -111,17 +112,21 @@ class Comparison:
         freedom = len(self.pairs) - 1
         return float(2 * student_t.sf(abs(self.difference) * math.sqrt(len(self.pairs)) / self.pair_std, freedom))
 
-    @property
-    def visible(self) -> float | None:
-        """The true difference that a paired t-test at 5 % finds in about 80 of 100 repetitions of so many pairs.
+    def visible(self, level: float) -> float | None:
+        """The true difference that a paired t-test finds in about 80 of 100 repetitions of so many pairs.
 
-        ``(t_0.975 + t_0.8) * std / sqrt(n)``, both of Student's distribution with n - 1 degrees of freedom; None with a
-        single pair. Source: Cohen, "Statistical Power Analysis", 1988, chapter 2, in its usual approximation.
+        ``(t_(1 - level / 2) + t_0.8) * std / sqrt(n)``, both of Student's distribution with n - 1 degrees of freedom;
+        None with a single pair. Source: Cohen, "Statistical Power Analysis", 1988, chapter 2, in its usual
+        approximation.
+
+        Args:
+            level: the p-value below which the test finds a difference. With 0.05 / m one of m comparisons counts under
+                Holm's correction, whatever the others are.
         """
         if self.pair_std is None:
             return None
         freedom = len(self.pairs) - 1
-        quantiles = float(student_t.ppf(0.975, freedom) + student_t.ppf(0.8, freedom))
+        quantiles = float(student_t.ppf(1 - level / 2, freedom) + student_t.ppf(0.8, freedom))
         return quantiles * self.pair_std / math.sqrt(len(self.pairs))
 
 
@@ -148,8 +153,8 @@ def compare(first: Mapping[Any, Outcome], second: Mapping[Any, Outcome]) -> Comp
     With d_i the difference of pair i, the interval over n pairs is ``mean(d) +- t * std(d) / sqrt(n)``, t the two-sided
     95 % quantile of Student's distribution with n - 1 degrees of freedom. With e_j the mean over the pairs of [first is
     right on image j] - [second is], the interval over N images is ``mean(e) +- 1.96 * std(e) / sqrt(N)``; with one
-    pair that is McNemar's comparison. Where wrong images are not known, std(e) is bounded by the mean over the pairs
-    of the root of both error rates together.
+    pair that is McNemar's comparison. A pair whose wrong images are not known adds to std(e) the most that it can: its
+    share of the pairs times the root of both error rates together.
 
     Args:
         first: outcome by seed, or by network and seed.
@@ -169,12 +174,14 @@ def compare(first: Mapping[Any, Outcome], second: Mapping[Any, Outcome]) -> Comp
 
 def _image_error(both: Sequence[tuple[Outcome, Outcome]]) -> float:
     """Standard error that the choice of test images gives to the mean difference."""
-    images = both[0][0].images
+    images, bound = both[0][0].images, 0.0
     balance: Counter[int] = Counter()  # by image: in how many pairs only the second is wrong, less those of the first
     for one, other in both:
         if one.wrong is None or other.wrong is None:
-            return mean(math.sqrt(2 - one.accuracy - other.accuracy) for one, other in both) / math.sqrt(images)
-        balance.update(other.wrong)
-        balance.subtract(one.wrong)
-    alike = images - len(balance)  # those that no network of either kind has wrong
-    return pstdev([*balance.values(), *repeat(0, alike)]) / len(both) / math.sqrt(images)
+            bound += math.sqrt(2 - one.accuracy - other.accuracy)
+        else:
+            balance.update(other.wrong)
+            balance.subtract(one.wrong)
+    total, squares = sum(balance.values()), sum(value**2 for value in balance.values())
+    deviation = math.sqrt(images * squares - total**2) / images  # all other images are right, or wrong, for both
+    return (deviation + bound) / len(both) / math.sqrt(images)  # a sum deviates by no more than its parts together

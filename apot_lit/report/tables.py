@@ -20,8 +20,8 @@ COMPARISON_NOTE = (
     "Accuracies are those of the 10,000 test images, mean ± standard deviation over seeds. The comparison is that of "
     "APoT minus uniform in points, paired over the seeds that both have (in a summary over networks and seeds), with "
     "the wider of two 95 % intervals: that of the pairs (Student's t) and that of the test images, from those on which "
-    "the two differ. One pair has only the latter, and no verdict. Machines are counted where they differ in CPU, "
-    "threads or device."
+    "the two differ. One pair has only the latter, and no verdict. Nothing is corrected for the number of comparisons. "
+    "Machines are counted where they differ in CPU, threads or device."
 )
 _HEADERS = ["Model", "Precision", "Hyper-Params", "Accuracy", "Seeds", "Training accuracy"]
 _PUBLISHED = "Published (training)"

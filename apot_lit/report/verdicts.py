@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from apot_lit.report.pairs import Pairs, difference, in_points
-from apot_lit.report.statistics import Comparison
+from apot_lit.report.pairs import Pairs, difference, in_points, on_two_machines
+from apot_lit.report.statistics import SIGNIFICANT, Comparison, holm
 from apot_lit.runs.text import counted, listed
 
 _LISTED = 4
@@ -33,6 +33,9 @@ def extent(found: Sequence[Named], decimals: int = 2) -> str:
 def verdicts(changes: Sequence[tuple[str, Pairs]]) -> str:
     """How many pairs each difference is of, and which are more than noise, within noise, or of a single pair.
 
+    Of those that are more than noise it is said which count when their p-values are corrected for the number of
+    comparisons (Holm); several pairs make a comparison.
+
     Args:
         changes: what each is of and its pairs of runs, at least one.
     """
@@ -43,11 +46,26 @@ def verdicts(changes: Sequence[tuple[str, Pairs]]) -> str:
         if own:
             many = f"{len(own)} are {said}, {extent(own)}"
             few = f"{extent(own)} {'is' if len(own) == 1 else 'are'} {said}"
-            parts.append(many if len(own) > _LISTED else few)
+            parts.append((many if len(own) > _LISTED else few) + (_corrected(own, compared) if verdict else ""))
     counts = sorted({len(one.pairs) for _, one in compared})
     most = counted(counts[-1], "pair")
     pairs = f"{most} each" if len(counts) == 1 else f"{counts[0]} to {most} each"
-    return f"({pairs}): {'; '.join(parts)}"
+    apart = sum(on_two_machines(both.values()) for _, both in changes)
+    where = f", {apart} of {sum(len(both) for _, both in changes)} on two machines" if apart else ""
+    return f"({pairs}{where}): {'; '.join(parts)}"
+
+
+def _corrected(told: Sequence[Named], compared: Sequence[Named]) -> str:
+    """Which of those that are more than noise still are when all comparisons are corrected for their number."""
+    p_values = {name: one.p_value for name, one in compared if one.p_value is not None}
+    if len(p_values) == 1:
+        return ""
+    corrected = holm(p_values, len(p_values))
+    left = [name for name, _ in told if corrected[name] < SIGNIFICANT]
+    if len(left) == len(told):
+        return f" (also corrected for {len(p_values)} comparisons)"
+    still = f"only {listed(left)} {'is' if len(left) == 1 else 'are'}" if left else "none is"
+    return f" (corrected for {len(p_values)} comparisons, {still})"
 
 
 def _interval(found: Named, decimals: int) -> str:

@@ -17,12 +17,13 @@ NAME = "any network of at most 1,000 parameters"
 
 @pytest.fixture
 def aims(tmp_path):
-    """The aims, given the runs: model, stem, percents and parameters."""
+    """The aims, given the runs: model, stem, percents, parameters, and perhaps an accuracy in validation."""
 
     def read(*networks):
-        for number, (model, stem, percents, parameters) in enumerate(networks):
+        for number, (model, stem, percents, parameters, *validation) in enumerate(networks):
             for seed, percent in enumerate(percents):
                 content = result(model, 2, seed=seed, test=percent / 100, recipe="best", lr=0.2)
+                content["val_accuracy"] = validation[0] if validation else 0.99
                 content["config"]["model"]["stem"] = stem
                 content |= {} if parameters is None else {"parameters": parameters}
                 (tmp_path / f"{number}_{seed}.json").write_text(json.dumps(content))
@@ -35,10 +36,11 @@ def aims(tmp_path):
 def test_the_best_of_those_that_are_small_enough_and_have_enough_seeds(aims):
     own, any_network = aims(
         ("resnet10", "reference", [99.1] * 8, 900),  # most runs: what is called best without more
-        ("resnet10", "small", (99.6, 99.8), 1000),
-        ("resnet18", "small", (99.9, 99.9), 1001),  # too large
-        ("resnet34", "small", (99.9,), 900),  # one seed
-        ("resnet50", "small", (99.9, 99.9), None),  # of a size that is not known
+        ("resnet10", "small", (99.6, 99.8), 1000, 0.995),
+        ("resnet18", "small", (99.9, 99.9), 1001, 0.999),  # too large
+        ("resnet34", "small", (99.9,), 900, 0.999),  # one seed
+        ("resnet50", "small", (99.9, 99.9), None, 0.999),  # of a size that is not known
+        ("resnet10", "strided", (99.9, 99.9), 900, 0.994),  # better on the test images alone, which choose nothing
     )
     assert own.name == any_network.by == "resnet10, small stem"
     assert (own.by, any_network.name) == ("", NAME)

@@ -38,9 +38,10 @@ def test_the_visible_difference_is_found_in_about_80_of_100_repetitions():
     draw = numpy.random.default_rng(1)
     for pairs in (10, 20):
         one = compare(outcomes(draw.normal(0.99, 0.001, pairs)), outcomes(draw.normal(0.99, 0.001, pairs)))
-        limit = student_t.ppf(0.975, pairs - 1)
-        power = nct.sf(limit, pairs - 1, one.visible / (one.pair_std / pairs**0.5))
-        assert 0.77 < power < 0.83
+        for level in (0.05, 0.05 / 7, 0.05 / 10):
+            limit = student_t.ppf(1 - level / 2, pairs - 1)
+            power = nct.sf(limit, pairs - 1, one.visible(level) / (one.pair_std / pairs**0.5))
+            assert 0.77 < power < 0.83
 
 
 def test_holm_is_the_closure_of_bonferroni():

@@ -88,9 +88,10 @@ def test_differences_have_a_dot_for_each_pair_their_interval_and_the_band_of_wha
         (container,) = (one for one in axes.containers if hasattr(one, "has_xerr"))
         (bars,) = container[2]
         assert bars.get_segments()[0][:, 0] == pytest.approx([100 * interval.low, 100 * interval.high])
-        # Found in 80 of 100 repetitions: quantiles of both errors, times the standard error of the mean.
+        # Counts in 80 of 100 repetitions: quantiles of both errors, times the standard error of the mean; the first
+        # of them of two sides, and of a seventh of 5 %, since the family has seven comparisons.
         error = numpy.std(first - second, ddof=1) / 6**0.5
-        band = 100 * error * (student_t.ppf(0.975, 5) + student_t.ppf(0.8, 5))
+        band = 100 * error * (student_t.ppf(1 - 0.05 / 14, 5) + student_t.ppf(0.8, 5))
         (bar,) = axes.patches
         assert (bar.get_x(), bar.get_x() + bar.get_width()) == (pytest.approx(-band), pytest.approx(band))
     assert [axes.get_title() for axes in figure.axes] == ["APoT minus uniform", "APoT minus PoT"] * 2

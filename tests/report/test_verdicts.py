@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import numpy
 import pytest
+from scipy.stats import t as student_t
 from scipy.stats import ttest_1samp
 
 from apot_lit.report.pairs import difference
@@ -26,7 +27,8 @@ def test_each_verdict_has_a_clause_and_scipy_gives_the_same():
     said = verdicts([(name, pairs(*gains)) for name, gains in changes.items()])
     counts, more, within, single = re.fullmatch(r"\((.+)\): (.+); (.+); (.+)", said).groups()
     assert counts == "1 to 3 pairs each"
-    assert re.fullmatch(r"\+0\.51 ± .+ \(b\) and -0\.61 ± .+ \(d\) are more than noise", more)
+    told = r"\+0\.51 ± .+ \(b\) and -0\.61 ± .+ \(d\) are more than noise"
+    assert re.fullmatch(told + r" \(also corrected for 3 comparisons\)", more)
     assert re.fullmatch(r"\+0\.20 ± .+ \(a\) is within noise", within)
     assert re.fullmatch(r"\+0\.20 ± .+ \(c\) is of a single pair", single)
     for name, gains in changes.items():
@@ -48,3 +50,28 @@ def test_many_differences_are_given_by_the_lowest_and_the_highest(number, ranged
     assert named == [f"{gain:.1f}" for gain in wanted]
     assert verdicts(changes).startswith("(1 pair each): ")
     assert (f"{number} are of a single pair, from " in verdicts(changes)) == ranged
+
+
+def test_those_that_count_among_many_are_named():
+    """Bonferroni by hand: 0.03 of one, of four and of two; 0.002 of four."""
+
+    def gains(p):
+        """Three gains around 1 whose t-test has this p-value: they scatter by sqrt(3) / t."""
+        step = 3**0.5 / float(student_t.isf(p / 2, 2))
+        assert ttest_1samp([1 - step, 1, 1 + step], 0).pvalue == pytest.approx(p)
+        return (1 - step, 1, 1 + step)
+
+    def said(*p_values):
+        return verdicts([(f"p{p}", pairs(*gains(p))) for p in p_values])
+
+    assert said(0.03).endswith("is more than noise")
+    assert "(p0.03) is more than noise (corrected for 2 comparisons, none is); " in said(0.03, 0.5)
+    assert "are more than noise (corrected for 4 comparisons, only p0.002 is); " in said(0.03, 0.002, 0.5, 0.6)
+    assert said(0.03, 0.002).endswith("are more than noise (also corrected for 2 comparisons)")  # 0.03 is left alone
+
+
+def test_pairs_on_two_machines_are_counted():
+    changes = [("a", pairs(0.1, 0.3)), ("b", pairs(0.2, 0.2))]
+    for (_, seed), (one, _) in changes[1][1].items():
+        one.machine = "6502" if seed else None  # of what is not known nothing is said
+    assert verdicts(changes).startswith("(2 pairs each, 1 of 4 on two machines): ")
