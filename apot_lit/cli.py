@@ -3,6 +3,7 @@
 import functools
 import os
 import sys
+import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext, redirect_stdout
 from copy import deepcopy
@@ -11,27 +12,21 @@ from typing import Any
 
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import HydraException, MissingConfigException
+from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
-from omegaconf.errors import (
-    ConfigAttributeError,
-    ConfigKeyError,
-    MissingMandatoryValue,
-    OmegaConfBaseException,
-    ValidationError,
-)
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
 
-from apot_lit.config.choices import choices
+from apot_lit.config.devices import refuse_several_devices
+from apot_lit.config.explain import explain, missing_choice, null_choice, refuse_several_choices
 from apot_lit.config.help import help_text
 from apot_lit.config.launchers import with_launcher
 from apot_lit.config.overrides import override
 from apot_lit.config.registration import plain, register
-from apot_lit.errors import EXIT_INTERRUPTED, EXIT_USER_ERROR, Interrupted, UserError, tell, unknown_key
-from apot_lit.installed import CONF, root
+from apot_lit.errors import EXIT_INTERRUPTED, EXIT_USER_ERROR, Interrupted, UserError, tell
+from apot_lit.installed import root
 from apot_lit.sweep.failure import leave_failure
-
-_OPTIONAL_SECTIONS = ("sweep", "model")  # null until something is chosen for them
 
 _LAUNCHERS = ("joblib", "submitit", "ray")
 
@@ -69,6 +64,11 @@ def job(function: Callable[[dict[str, Any]], Any]) -> Callable[[DictConfig], Any
                 if is_first_process():
                     tell(interruption)
                 raise SystemExit(EXIT_INTERRUPTED) from interruption
+            except Exception as error:
+                if not in_multirun():
+                    raise
+                traceback.print_exc()
+                leave_failure(Path(HydraConfig.get().runtime.output_dir), f"{type(error).__name__}: {error}")
         return None
 
     return run_job
@@ -93,15 +93,17 @@ def run(main: Callable[[], Any]) -> None:
         print(help_text(script.stem.removeprefix("apot-"), None if script.suffix else script.name))
         return
     try:
+        for given in sys.argv[1:]:
+            refuse_several_choices(given)
         sys.argv[1:] = with_launcher(sys.argv[1:])
         main()
-    except (UserError, HydraException, OmegaConfBaseException, OSError) as error:
+    except (UserError, HydraException, OmegaConfBaseException, YAMLError, OSError) as error:
         if tracebacks:
             raise
         tell(explain(error))
         sys.exit(EXIT_USER_ERROR)
     except AssertionError as error:
-        choice = _missing_choice(error)
+        choice = missing_choice(error, sys.argv[1:])
         if tracebacks or choice is None:
             raise
         tell(choice)
@@ -110,6 +112,10 @@ def run(main: Callable[[], Any]) -> None:
         tell(str(interruption) or "interrupted")
         sys.exit(EXIT_INTERRUPTED)
     except Exception as error:
+        choice = null_choice(error, sys.argv[1:])
+        if choice is not None and not tracebacks:
+            tell(choice)
+            sys.exit(EXIT_USER_ERROR)
         if tracebacks or type(error).__module__.partition(".")[0] not in _LAUNCHERS:
             raise
         tell(f"the process of a job has ended before its job; the same command goes on from here: {explain(error)}")
@@ -175,56 +181,6 @@ def _composed(script: str, overrides: Sequence[str]) -> DictConfig:
     with open_dict(config):
         del config["hydra"]
     return config
-
-
-def explain(error: Exception) -> str:
-    """Says in one line what is wrong, where, and what is allowed."""
-    if isinstance(error, MissingConfigException):
-        group, _, name = (error.missing_cfg_file or "").rpartition("/")
-        if group:
-            names = choices(group, error.options or _files(group), parts=group == "callbacks")
-            return f"{group}={name}: there is no such {group.removesuffix('s')}; choose from {', '.join(names)}"
-    cause = error.__cause__ if isinstance(error.__cause__, OmegaConfBaseException) else error
-    if isinstance(cause, MissingMandatoryValue):
-        return f"{cause.full_key}: a value is needed; add {cause.full_key}=..."
-    if isinstance(cause, ConfigKeyError | ConfigAttributeError) and isinstance(cause.parent_node, DictConfig):
-        return unknown_key(str(cause.full_key or cause.key), map(str, cause.parent_node))
-    message = " ".join(str(cause).replace("full_key:", "at").split())
-    if isinstance(cause, ValidationError) and cause.full_key:
-        return f"{cause.full_key}: {str(cause).partition(chr(10))[0]}"
-    return message
-
-
-def _files(group: str) -> list[str]:
-    """What our own files offer: Hydra has no options where several can be chosen at once."""
-    return [file.stem for file in (CONF / group).glob("*.yaml")]
-
-
-def _missing_choice(error: AssertionError) -> str | None:
-    """What to say of an option below a section that nothing was chosen for: OmegaConf only asserts that it is there."""
-    below = [override for override in sys.argv[1:] if override.partition(".")[0] in _OPTIONAL_SECTIONS]
-    if not below or "type for root" not in str(error):
-        return None
-    section = below[0].partition(".")[0]
-    return f"{below[0]}: needs a {section} to be chosen first, by {section}=..."
-
-
-def refuse_several_devices(trainer: dict[str, Any], what: str, or_else: str = "") -> None:
-    """Lightning's other processes repeat the command line, which for many trainings would be all of them.
-
-    Args:
-        trainer: the section.
-        what: is run, for the message.
-        or_else: another way out, for the message.
-
-    Raises:
-        UserError: if the training is one of several processes.
-    """
-    devices = trainer["devices"]
-    one = len(devices) == 1 if isinstance(devices, list) else str(devices) == "1"
-    several = not one or trainer["num_nodes"] > 1 or "ddp" in trainer["strategy"]
-    if several:
-        raise UserError(f"{what} runs on one device: give trainer.devices=1 trainer.strategy=auto{or_else}")
 
 
 def _started_by_user() -> bool:

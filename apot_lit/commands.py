@@ -7,6 +7,7 @@ from typing import Any
 import hydra
 
 from apot_lit import cli
+from apot_lit.config.devices import refuse_several_devices
 from apot_lit.config.instantiate import build_all
 from apot_lit.installed import CONF
 from apot_lit.runs.lock import Taken
@@ -62,7 +63,7 @@ def search(config: dict[str, Any]) -> None:
     from apot_lit.search.study import require_optuna
 
     require_optuna()
-    cli.refuse_several_devices(config["trainer"], "a search")
+    refuse_several_devices(config["trainer"], "a search")
     from apot_lit.search.conduct import search
 
     directory = Path(config["paths"]["output_dir"])

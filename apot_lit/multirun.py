@@ -17,7 +17,8 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
-from apot_lit.cli import explain, goes_on, is_first_process
+from apot_lit.cli import goes_on, is_first_process
+from apot_lit.config.explain import explain
 from apot_lit.config.registration import plain
 from apot_lit.errors import EXIT_USER_ERROR, UserError, tell
 from apot_lit.runs.text import counted
@@ -135,7 +136,7 @@ class Evaluations(Callback):
         from apot_lit.sweep.failure import failures
 
         root = Path(config.hydra.sweep.dir)
-        places = sorted(root.glob("*/"), key=lambda path: (len(path.name), path.name))  # they are numbers
+        places = _numbered(root)
         failed = failures(places)
         evaluations = []
         for place in places:
@@ -148,6 +149,27 @@ class Evaluations(Callback):
         if evaluations:
             print(f"\n{collect_evaluations(evaluations, root)}\nwritten: {root / EVALUATIONS_FILE}")
         _tell_failed(failed, places)
+
+
+class Failures(Callback):
+    """Tells at the end of many jobs of another script which failed."""
+
+    def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
+        """Forgets what failed in an earlier call with the same directory."""
+        from apot_lit.sweep.failure import forget_failures  # late: single calls have no use for it
+
+        forget_failures(Path(config.hydra.sweep.dir))
+
+    def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
+        """Tells of the jobs that failed."""
+        from apot_lit.sweep.failure import failures
+
+        places = _numbered(Path(config.hydra.sweep.dir))
+        _tell_failed(failures(places), places)
+
+
+def _numbered(root: Path) -> list[Path]:
+    return sorted(root.glob("*/"), key=lambda path: (len(path.name), path.name))
 
 
 def _tell_failed(failed: Mapping[str, str], places: Sequence[Path]) -> None:

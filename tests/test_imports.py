@@ -153,7 +153,7 @@ def test_the_command_line_does_not_wait_for_torch_or_lightning():
 
 def test_only_the_configuration_knows_hydra():
     knowing = {path.relative_to(PACKAGE).as_posix() for path in MODULES if {"hydra", "omegaconf"} & top_level(path)}
-    config = {f"config/{name}.py" for name in ("choices", "help", "registration", "instantiate", "places")}
+    config = {f"config/{name}.py" for name in ("choices", "explain", "help", "registration", "instantiate", "places")}
     assert knowing == {*config, "cli.py", "multirun.py", "commands.py"}
 
 

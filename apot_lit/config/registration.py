@@ -109,6 +109,9 @@ def _refuse_unknown_keys(config: DictConfig, prefix: str) -> None:
     schema = OmegaConf.get_type(config)
     known = {f.name for f in fields(schema)} if is_dataclass(schema) else set(map(str, config))
     open_section = config._get_node_flag("struct") is False
+    if is_dataclass(schema):
+        for key in sorted(known - set(map(str, config))):
+            raise UserError(f"{prefix}{key}: can't be left out; ~{prefix}{key} is no option")
     for key in map(str, config):
         if key not in known and not open_section:
             raise UserError(unknown_key(prefix + key, known))

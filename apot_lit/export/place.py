@@ -35,7 +35,11 @@ def refuse_occupied(kind: str, output: Path, overwrite: bool) -> None:
     Raises:
         UserError: if the place is taken.
     """
-    place, replaced = output.resolve(), _replaced(output)
+    place = output.resolve()
+    above = next(one for one in (place, *place.parents) if one.exists())
+    if place == place.parent or (above != place and not above.is_dir()):
+        raise UserError(f"output={output}: can't be written; {above} is {'no' if above != place else 'a'} directory")
+    replaced = _replaced(output)
     if replaced.exists() and not place.exists():
         replaced.rename(place)
     if not place.exists():

@@ -57,6 +57,8 @@ def open_engine(config: Mapping[str, Any]) -> Opened:
     """
     path = Path(config["ckpt_path"])
     where = f"ckpt_path={path}"
+    if config["data_dir"] is not None and not Path(config["data_dir"]).is_dir():
+        raise UserError(f"data_dir={config['data_dir']}: there is no such directory")
     if path.suffix not in (".onnx", ".safetensors"):
         digits = placed({}, config)["data_dir"]
         trained = read_any_trained(config["ckpt_path"], config["model"], config["quant"], digits)

@@ -2,13 +2,14 @@
 
 import gzip
 import lzma
-from collections.abc import Callable, Iterator
+import zlib
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps, ImageSequence, UnidentifiedImageError
 
 from apot_lit.data.idx import parse_idx
 from apot_lit.errors import UserError
@@ -39,9 +40,10 @@ def read_pictures(path: Path, colour: bool = False) -> list[Picture]:
     """Reads pictures.
 
     Args:
-        path: a picture file; a folder, whose picture files are read in the order of their names; a NumPy file of
-            ``[H, W]``, ``[N, H, W]`` or ``[N, 1, H, W]``, integers of 0 to 255, floats of 0 to 1 or booleans; or an IDX
-            file of ``[N, H, W]`` bytes, perhaps compressed by gzip or xz. What is transparent is white.
+        path: a picture file, which may hold several; a folder, whose picture files are read in the order of their
+            names; a NumPy file of ``[H, W]``, ``[N, H, W]`` or ``[N, 1, H, W]``, integers of 0 to 255, floats of 0 to 1
+            or booleans; or an IDX file of ``[N, H, W]`` bytes, perhaps compressed by gzip or xz. What is transparent is
+            white.
         colour: whether to read colours, of arrays ``[H, W, 3]``, ``[3, H, W]``, ``[N, H, W, 3]`` or ``[N, 3, H, W]``;
             what has none is read all the same. False: colours of picture files become grey values.
 
@@ -57,41 +59,52 @@ def read_pictures(path: Path, colour: bool = False) -> list[Picture]:
         files = sorted(file for file in path.iterdir() if file.suffix.lower() in _PICTURES)
         if not files:
             raise UserError(f"images={path}: the folder holds no picture ({', '.join(_PICTURES)})")
-        return [_read_picture(file, colour) for file in files]
+        return [picture for file in files for picture in _read_picture(file, colour)]
     if path.suffix.lower() in _PICTURES:
-        return [_read_picture(path, colour)]
+        return _read_picture(path, colour)
     if path.suffix == ".npy":
-        return list(_numbered(path, _as_pictures(path, _read_array(path), colour)))
+        return _numbered(path, _as_pictures(path, _read_array(path), colour))
     if "idx" in path.name:
-        return list(_numbered(path, _as_pictures(path, _read_idx(path), colour)))
+        grey = _as_pictures(path, _read_idx(path), colour=False)
+        return _numbered(path, _in_colour(grey) if colour else grey)
     raise UserError(f"images={path}: must be {_KINDS}")
 
 
-def _read_picture(path: Path, colour: bool) -> Picture:
+def _read_picture(path: Path, colour: bool) -> list[Picture]:
+    """The picture of a file, or all of one that holds several."""
     try:
         with Image.open(path) as opened:
-            picture = ImageOps.exif_transpose(opened)
-            if picture.mode.startswith(("I", "F")):  # 16 bits a pixel, which a conversion would clip
-                grey = _scaled_down(np.asarray(picture))
-                return Picture(path.name, _in_colour(grey) if colour else grey)
-            rgba = picture.convert("RGBA")
-            white = Image.new("RGBA", rgba.size, "white")
-            opaque = Image.alpha_composite(white, rgba)
-            return Picture(path.name, np.asarray(opaque.convert("RGB" if colour else "L")))
+            return _numbered(path, [_pixels(path, frame, colour) for frame in ImageSequence.Iterator(opened)])
     except (OSError, UnidentifiedImageError, Image.DecompressionBombError, ValueError, SyntaxError) as error:
         raise UserError(f"images={path}: can't be read as a picture ({_first_line(error)})") from error
 
 
-def _scaled_down(values: npt.NDArray[Any]) -> Pixels:
+def _pixels(path: Path, frame: Image.Image, colour: bool) -> Pixels:
+    picture = ImageOps.exif_transpose(frame)
+    if picture.mode.startswith(("I", "F")):  # more than 8 bits a pixel, which a conversion would clip
+        grey = _scaled_down(path, np.asarray(picture))
+        return _in_colour(grey) if colour else grey
+    rgba = picture.convert("RGBA")
+    opaque = Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba)
+    return np.asarray(opaque.convert("RGB" if colour else "L"))
+
+
+def _scaled_down(path: Path, values: npt.NDArray[Any]) -> Pixels:
+    if not (np.isfinite(values).all() and values.min(initial=0) >= 0 and values.max(initial=0) <= 65535):
+        raise UserError(f"images={path}: pixels must be from 0 to 65535")
     largest = 65535 if values.max(initial=0) > 255 else 255
-    return np.clip(np.rint(values.astype(np.float64) * (255 / largest)), 0, 255).astype(np.uint8)
+    if np.issubdtype(values.dtype, np.floating) and values.max(initial=0) <= 1:
+        largest = 1
+    return np.rint(values.astype(np.float64) * (255 / largest)).astype(np.uint8)
 
 
 def _read_array(path: Path) -> Pixels:
     try:
         array = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
+    except (OSError, ValueError, EOFError, MemoryError) as error:
         raise UserError(f"images={path}: can't be read as an array ({_first_line(error)})") from error
+    if not isinstance(array, np.ndarray):
+        raise UserError(f"images={path}: holds several arrays (.npz); must be one (.npy)")
     if array.dtype == bool:
         array = array.astype(np.uint8) * np.uint8(255)
     elif np.issubdtype(array.dtype, np.floating):
@@ -109,7 +122,7 @@ def _read_idx(path: Path) -> Pixels:
     try:
         contents = _OPEN.get(path.suffix, Path.read_bytes)(path)
         return parse_idx(contents)
-    except (OSError, EOFError, ValueError, lzma.LZMAError) as error:
+    except (OSError, EOFError, ValueError, lzma.LZMAError, zlib.error) as error:
         raise UserError(f"images={path}: can't be read as an IDX file ({_first_line(error)})") from error
 
 
@@ -123,10 +136,11 @@ def _as_pictures(path: Path, array: Pixels, colour: bool) -> Pixels:
         array = array[:, 0]
     elif array.ndim == 2:
         array = array[None]
-    if array.ndim != 3 or 0 in shape:
+    in_colour = not colour and 3 in shape[-1:]  # read as [N, H, W] it would be of strips
+    if array.ndim != 3 or 0 in shape or in_colour:
         forms = "[H, W], [N, H, W] or [N, 1, H, W]"
         forms += ", in colour [H, W, 3], [3, H, W], [N, H, W, 3] or [N, 3, H, W]" if colour else ""
-        raise UserError(f"images={path}: has the shape {list(shape)}; must be {forms}")
+        raise UserError(f"images={path}: has the shape {list(shape)}; must be {forms}{' of grey' * in_colour}")
     return _in_colour(array) if colour else array
 
 
@@ -135,9 +149,9 @@ def _in_colour(grey: Pixels) -> Pixels:
     return np.repeat(grey[..., None], 3, axis=-1)
 
 
-def _numbered(path: Path, arrays: Pixels) -> Iterator[Picture]:
-    for index, pixels in enumerate(arrays):
-        yield Picture(path.name if len(arrays) == 1 else f"{path.name}[{index}]", pixels)
+def _numbered(path: Path, arrays: Sequence[Pixels] | Pixels) -> list[Picture]:
+    names = [path.name] if len(arrays) == 1 else [f"{path.name}[{index}]" for index in range(len(arrays))]
+    return [Picture(name, pixels) for name, pixels in zip(names, arrays, strict=True)]
 
 
 def _first_line(error: Exception) -> str:

@@ -25,6 +25,20 @@ FORMAT = 2
 CONFIG_SECTIONS = ("model", "quant", "data", "optimizer", "scheduler")
 _SEAL = Fields({"format": Integer(low=2), "checksum": Text()})
 _NETWORK_PREFIX = "network."
+LAST_CHECKPOINT = "checkpoints/last.ckpt"
+"""What a run goes on from, in its directory."""
+_ASIDE = ".damaged.ckpt"
+
+
+def checkpoints_of(directory: Path) -> list[Path]:
+    """The checkpoints of the run in a directory, without those that were put aside."""
+    found = sorted((directory / LAST_CHECKPOINT).parent.glob("*.ckpt"))
+    return [path for path in found if not path.name.endswith(_ASIDE)]
+
+
+def put_aside(checkpoint: Path) -> Path:
+    """Gives a checkpoint a name by which it is kept and not found; returns its new place."""
+    return checkpoint.replace(checkpoint.with_name(checkpoint.stem + _ASIDE))
 
 
 def sealed(checkpoint: Mapping[str, Any]) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from apot_lit.config.devices import refuse_several_devices
 from apot_lit.errors import UserError
 from apot_lit.models.build import fresh_network
 from apot_lit.quant.spec import FULL_PRECISION
@@ -57,7 +58,9 @@ class Plan:
             given = self._base["quant"]["overrides"]  # a pattern that is searched comes last, and wins
             others = {pattern: options for pattern, options in given.items() if pattern not in bits}
             values["quant.overrides"] = others | {key: {**given.get(key, {}), **bits[key]} for key in bits}
-        return self._compose(values)
+        config = self._compose(values)
+        refuse_several_devices(config["trainer"], "a trial of a search")
+        return config
 
     def identity(self) -> dict[str, Any]:
         """What two studies must have in common for their trials to be compared."""

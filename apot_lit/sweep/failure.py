@@ -9,9 +9,9 @@ FAILURE_FILE = "error.txt"
 
 
 def leave_failure(directory: Path, message: str) -> None:
-    """Writes down why a job failed."""
+    """Writes down in one line why a job failed."""
     directory.mkdir(parents=True, exist_ok=True)
-    write_text(directory / FAILURE_FILE, f"{message}\n")
+    write_text(directory / FAILURE_FILE, f"{' '.join(message.split())}\n")
 
 
 def failure(directory: Path) -> str | None:

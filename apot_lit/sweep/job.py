@@ -7,12 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from apot_lit.errors import UserError
-from apot_lit.runs.checkpoint import checkpoint_config, load_checkpoint
+from apot_lit.runs.checkpoint import LAST_CHECKPOINT, checkpoint_config, checkpoints_of, load_checkpoint, put_aside
 from apot_lit.runs.contents import NotUsable, read_result
 from apot_lit.runs.protocol import protocol, row
 from apot_lit.runs.result import RESULT_FILE
-
-CHECKPOINT = "checkpoints/last.ckpt"
 
 
 @dataclass(frozen=True)
@@ -55,7 +53,9 @@ def finished(config: Mapping[str, Any]) -> dict[str, Any] | None:
 
 
 def half_done(config: Mapping[str, Any]) -> str | None:
-    """The checkpoint that a job goes on from, None to start afresh; a damaged one is put aside, and said so.
+    """The checkpoint that a job goes on from, None to start afresh.
+
+    A damaged one is put aside, and said so; a job that starts afresh writes over no checkpoint.
 
     Args:
         config: plain, resolved configuration of the job.
@@ -63,14 +63,16 @@ def half_done(config: Mapping[str, Any]) -> str | None:
     Raises:
         UserError: if the checkpoint belongs to other options.
     """
-    path = _directory(config) / CHECKPOINT
-    if not path.exists():
-        return None
-    try:
-        checkpoint = load_checkpoint(path)
-    except UserError as error:
-        aside = path.replace(path.with_name("last.damaged.ckpt"))
-        print(f"{error}; it is now {aside.name}, the job starts afresh", file=sys.stderr, flush=True)
+    path = _directory(config) / LAST_CHECKPOINT
+    checkpoint = None
+    if path.exists():
+        try:
+            checkpoint = load_checkpoint(path)
+        except UserError as error:
+            print(f"{error}; it is now {put_aside(path).name}, the job starts afresh", file=sys.stderr, flush=True)
+    if checkpoint is None:
+        for left in checkpoints_of(_directory(config)):
+            put_aside(left)
         return None
     _refuse_others(path, checkpoint_config(checkpoint), config)
     return str(path)

@@ -1,11 +1,11 @@
 """Training: builds the parts from a configuration, runs the Trainer, writes what came out."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
-from pytorch_lightning.callbacks import LearningRateMonitor, ModelCheckpoint
+from pytorch_lightning.callbacks import Checkpoint, LearningRateMonitor, ModelCheckpoint
 from pytorch_lightning.loggers import Logger
 from pytorch_lightning.utilities import rank_zero_only
 
@@ -16,11 +16,13 @@ from apot_lit.models.build import with_inputs
 from apot_lit.models.foreign import CALIBRATION_IMAGES, is_foreign
 from apot_lit.quant import clipping_thresholds
 from apot_lit.quant.histogram import weight_histogram
-from apot_lit.runs.checkpoint import load_checkpoint, load_network, network_state
+from apot_lit.runs.checkpoint import LAST_CHECKPOINT, checkpoints_of, load_checkpoint, load_network, network_state
+from apot_lit.runs.contents import CONFIG
 from apot_lit.runs.lock import exclusive
 from apot_lit.runs.log import RUN_LOG, recording
 from apot_lit.runs.provenance import commit, hardware, versions
 from apot_lit.runs.result import METRICS_FILE, RESULT_FILE, result_table, write_json
+from apot_lit.runs.schema import misfit, one_line
 from apot_lit.training.callbacks import History, InitialThresholds, LastCheckpoint, WallClock
 from apot_lit.training.classifier import QuantClassifier
 from apot_lit.training.distillation import load_distillation
@@ -53,6 +55,10 @@ def train(config: dict[str, Any], callbacks: Sequence[pl.Callback], loggers: Seq
         UserError: for anything in the configuration that cannot work, and a loss that is no longer a number.
         Interrupted: after Ctrl-C, once the last checkpoint is safe.
     """
+    foreign = [type(one).__name__ for one in callbacks if not isinstance(one, pl.Callback)]
+    if foreign:
+        raise UserError(f"callbacks: {', '.join(foreign)}: must be callbacks of Lightning")
+    _refuse_to_leave_nothing(config["trainer"], callbacks)
     output_dir = Path(config["paths"]["output_dir"])
     if rank_zero_only.rank > 0:  # type: ignore[attr-defined]  # another process of a run that the first one has locked
         return _train(config, callbacks, loggers, output_dir)
@@ -72,6 +78,9 @@ def _train(
     if is_foreign(config):
         config = with_inputs(config, training_sample(config["data"], CALIBRATION_IMAGES))
     classifier = QuantClassifier(config, distillation=load_distillation(config))
+    wrong = misfit(config, CONFIG)
+    if wrong is not None:  # no checkpoint with it could be read again
+        raise UserError(wrong)
     load_start(classifier, config)
     prepare(classifier, config["trainer"])
     usable = [
@@ -128,12 +137,22 @@ def _train(
 
 
 def _refuse_second_run(output_dir: Path, ckpt_path: str | None) -> None:
-    """A new run must not write over an old one."""
-    last = output_dir / "checkpoints/last.ckpt"
-    if ckpt_path is None and last.exists():
+    """A run must not write over another one."""
+    own = ckpt_path is not None and Path(ckpt_path).resolve().is_relative_to(output_dir.resolve())
+    if own or not ((output_dir / RESULT_FILE).exists() or checkpoints_of(output_dir)):
+        return
+    last = output_dir / LAST_CHECKPOINT
+    go_on = f"go on with it by ckpt_path={last}, or " if ckpt_path is None and last.exists() else ""
+    raise UserError(f"hydra.run.dir={output_dir}: holds a run already; {go_on}give this one another directory")
+
+
+def _refuse_to_leave_nothing(trainer: Mapping[str, Any], callbacks: Sequence[pl.Callback]) -> None:
+    """A choice such as ``callbacks=integer`` replaces the default ones, and with them all checkpoints."""
+    wanted = trainer.get("enable_checkpointing") in (None, True) and not trainer["fast_dev_run"]
+    if wanted and trainer["max_epochs"] and not any(isinstance(callback, Checkpoint) for callback in callbacks):
         raise UserError(
-            f"hydra.run.dir={output_dir}: holds a run already; go on with it by ckpt_path={last}, "
-            "or give this one another directory"
+            "callbacks: none of them writes checkpoints, and the trained network would be lost; add to the default "
+            "ones, as callbacks=[default,integer], or give trainer.enable_checkpointing=false"
         )
 
 
@@ -145,10 +164,15 @@ def _fit(
         trainer.fit(classifier, datamodule=datamodule, ckpt_path=ckpt_path, weights_only=True)
     except SystemExit as error:
         raise Interrupted(how_to_go_on(_last_checkpoint(trainer))) from error
-    except UserError as error:
+    except (UserError, RuntimeError) as error:
+        what = str(error)
+        if isinstance(error, RuntimeError):
+            if "conditioned on metric" not in what:  # of a callback of Lightning's, which looks after an epoch
+                raise
+            what = f"callbacks: {one_line(what)}"
         last = _last_checkpoint(trainer)
         kept = "no checkpoint was written yet" if last is None else f"the last good checkpoint is {last}"
-        raise UserError(f"{error}; {kept}") from error
+        raise UserError(f"{what}; {kept}") from error
 
 
 def _best_checkpoint(trainer: pl.Trainer) -> Path | None:

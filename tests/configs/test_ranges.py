@@ -8,7 +8,7 @@ from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from apot_lit.cli import explain
+from apot_lit.config.explain import explain
 from apot_lit.config.instantiate import build_all
 from apot_lit.config.registration import SCHEMAS, plain, register
 from apot_lit.errors import UserError

@@ -110,6 +110,17 @@ def test_what_no_export_wrote_is_refused_untouched(tmp_path, kind, held):
     assert content(target) == before
 
 
+@pytest.mark.parametrize("kind", ["onnx", "c"])
+def test_a_place_where_nothing_can_be_written_is_told_before_anything_is_made(tmp_path, kind):
+    (tmp_path / "notes").write_text("mine")
+    with pytest.raises(UserError, match=r"^output=/: can't be written; / is a directory"):
+        refuse_occupied(kind, Path("/"), overwrite=True)
+    with pytest.raises(UserError, match=rf"^output=.*notes/a/net: can't be written; {tmp_path}/notes is no directory"):
+        refuse_occupied(kind, tmp_path / "notes/a/net", overwrite=False)
+    refuse_occupied(kind, tmp_path / "not/yet/there", overwrite=False)
+    assert [path.name for path in tmp_path.iterdir()] == ["notes"]
+
+
 @pytest.mark.parametrize("kind", ["onnx", "packed", "c"])
 @pytest.mark.parametrize("error", [UserError("verification failed"), KeyboardInterrupt(), OSError(28, "disk full")])
 @pytest.mark.parametrize("occupied", [True, False])

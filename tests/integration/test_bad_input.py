@@ -66,6 +66,21 @@ CASES = [
     (["+trainer.min_epochs=text"], ["trainer.min_epochs=text", "an integer or null"]),
     (["+trainer.plugins=5"], ["trainer", "5"]),
     (["+trainer.gradient_clip_algorithm=text"], ["trainer", "gradient_clip_algorithm"]),
+    (["recipe=mine/v1"], ["recipe=mine/v1", "at most 60 characters", "/"]),
+    (["recipe=''"], ["recipe", "at most 60 characters"]),
+    (["trainer.accumulate_grad_batches=100000000000000000000"], ["trainer.accumulate_grad_batches"]),
+    (["model=[resnet10,resnet18]"], ["model=[resnet10,resnet18]: is one choice", "-m model=a,b"]),
+    (["quant=[apot,uniform]"], ["quant=[apot,uniform]: is one choice"]),
+    (["logger=null"], ["logger=null: must be a choice"]),
+    (["model=null"], ["model=null: must be a choice"]),
+    (["~seed"], ["seed: can't be left out"]),
+    (["~data.flip"], ["deletion", "data.flip"]),
+    (["init_from=zwölf.ckpt"], ["init_from=zwölf.ckpt: can't be parsed", "\"init_from='zwölf.ckpt'\""]),
+    (["init_from=a=$b"], ["init_from=a=$b: can't be parsed", "'init_from='\"'\"'a=$b'\"'\"''"]),
+    (["net.safetensors"], ["net.safetensors: options are given as key=value"]),
+    (["callbacks=integer"], ["callbacks: none of them writes checkpoints", "callbacks=[default,integer]"]),
+    (["callbacks=[]"], ["callbacks: none of them writes checkpoints"]),
+    (["+callbacks.mine._target_=fractions.Fraction"], ["callbacks: Fraction: must be callbacks of Lightning"]),
     (["experiment=best_of_all"], ["experiment=best_of_all", "reference", "smoke"]),
 ]
 
@@ -120,6 +135,10 @@ RUNNING = [
     (["trainer.limit_val_batches=0.00001"], ["trainer", "limit_val_batches"]),
     (["trainer.limit_test_batches=0.5"], ["trainer", "limit_test_batches"]),
     (["callbacks.best_checkpoint.monitor=val/wit"], ["val/wit"]),
+    (
+        ["+callbacks.stop={_target_: pytorch_lightning.callbacks.EarlyStopping, monitor: val_acc}"],
+        ["callbacks: Early stopping conditioned on metric `val_acc`", "no checkpoint was written yet"],
+    ),
 ]
 
 

@@ -42,6 +42,24 @@ def test_a_second_run_in_a_directory_is_refused_and_changes_nothing(train, tmp_p
     assert {path: path.read_bytes() for path in before} == before
 
 
+def test_a_run_in_the_directory_of_another_one_is_refused_whatever_is_left_of_it(train, run_script, tmp_path):  # noqa: F811
+    small = ("trainer.max_epochs=1", "model.width=1")
+    first, _ = train(*small, name="first")
+    second, _ = train(*small, "seed=1", name="second")
+    files = {path: path.read_bytes() for path in second.rglob("*.*") if path.suffix in (".ckpt", ".json", ".csv")}
+    last = first / "checkpoints/last.ckpt"
+    outcome = run_script("train.py", f"ckpt_path={last}", f"hydra.run.dir={second}", "trainer.max_epochs=2")
+    outcome.assert_refused([f"hydra.run.dir={second}: holds a run already"])
+    for name in ("checkpoints/last.ckpt", "result.json"):  # with its best checkpoint alone it is a run still
+        (second / name).unlink()
+        _, outcome = train(*small, name="second", code=2)
+        outcome.assert_refused([f"hydra.run.dir={second}: holds a run already; give this one another directory"])
+    assert all(path.read_bytes() == content for path, content in files.items() if path.exists())
+    outcome = run_script("train.py", f"ckpt_path={last}", f"hydra.run.dir={tmp_path}/new", "trainer.max_epochs=2")
+    assert outcome.code == 0, outcome.err
+    assert json.loads((tmp_path / "new/result.json").read_text())["epochs"] == 2
+
+
 def test_a_run_holds_its_directory(train, tmp_path):  # noqa: F811
     from apot_lit.runs.lock import exclusive
     from apot_lit.training.fit import LOCK_FILE

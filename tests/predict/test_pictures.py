@@ -42,6 +42,29 @@ def test_sixteen_bits_a_pixel_are_scaled_not_clipped(tmp_path):
     np.testing.assert_array_equal(read_pictures(tmp_path / "a.png")[0].pixels, GREYS)
 
 
+@pytest.mark.parametrize(("values", "largest"), [(GREYS / 255, 1), (GREYS, 255), (GREYS * 257.0, 65535)])
+def test_floats_of_a_picture_are_scaled_by_their_range(tmp_path, values, largest):
+    Image.fromarray(values.astype(np.float32)).save(tmp_path / "a.tif")
+    np.testing.assert_array_equal(read_pictures(tmp_path / "a.tif")[0].pixels, GREYS)
+
+
+@pytest.mark.parametrize("suffix", ["tif", "gif"])
+def test_all_pictures_of_a_file_are_read(tmp_path, suffix):
+    frames = [Image.fromarray(np.full((3, 4), value, np.uint8)) for value in (10, 200, 90)]
+    frames[0].save(tmp_path / f"a.{suffix}", save_all=True, append_images=frames[1:])
+    found = read_pictures(tmp_path / f"a.{suffix}")
+    assert [picture.name for picture in found] == [f"a.{suffix}[{index}]" for index in range(3)]
+    assert [int(picture.pixels.mean()) for picture in found] == [10, 200, 90]
+
+
+def test_three_grey_pictures_of_an_idx_file_are_three_for_a_network_in_colour_too(tmp_path):
+    path = tmp_path / "own-idx3-ubyte"
+    path.write_bytes(idx(np.stack([GREYS, GREYS + 1, GREYS + 2])))
+    found = read_pictures(path, colour=True)
+    assert len(found) == 3
+    np.testing.assert_array_equal(found[1].pixels, np.stack([GREYS + 1] * 3, -1))
+
+
 def test_a_photograph_is_turned_as_its_camera_says(tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 6  # a quarter clockwise
@@ -109,6 +132,13 @@ BAD = {
     "colours.npy": (np.zeros((1, 3, 2, 2)), "has the shape [1, 3, 2, 2]"),
     "none.npy": (np.zeros((0, 28, 28)), "has the shape [0, 28, 28]"),
     "words.npy": (np.array([["a"]]), "must be integers, floats or booleans"),
+    "strips.npy": (np.zeros((28, 28, 3)), "of grey"),
+    "several.npy": ("npz", "holds several arrays"),
+    "huge.npy": ("huge", "can't be read as an array"),
+    "cut-idx3-ubyte.gz": (b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\x03\xff\xff\xff", "can't be read as an IDX file"),
+    "nan.tif": (np.array([[np.nan]], np.float32), "pixels must be from 0 to 65535"),
+    "negative.tif": (np.array([[-1.0]], np.float32), "pixels must be from 0 to 65535"),
+    "deep.tif": (np.array([[65536]], np.int32), "pixels must be from 0 to 65535"),
     "objects.npy": (np.array([[None]]), "can't be read as an array"),
 }
 
@@ -117,8 +147,18 @@ BAD = {
 def test_what_cannot_be_read(tmp_path, name):
     contents, message = BAD[name]
     path = tmp_path / name
-    if isinstance(contents, np.ndarray):
+    if isinstance(contents, np.ndarray) and path.suffix == ".tif":
+        Image.fromarray(contents).save(path)
+    elif isinstance(contents, np.ndarray):
         np.save(path, contents, allow_pickle=True)
+    elif contents == "npz":
+        with path.open("wb") as file:
+            np.savez(file, GREYS, GREYS)
+    elif contents == "huge":
+        np.save(path, np.zeros((1,) * 7, np.uint8))
+        small, large = str((1,) * 7).encode(), str((10**18 - 1,)).encode()
+        assert len(small) == len(large)
+        path.write_bytes(path.read_bytes().replace(small, large))
     elif contents == "png":
         Image.effect_noise((64, 64), 50).save(path)
         path.write_bytes(path.read_bytes()[:500])

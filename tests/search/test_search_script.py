@@ -187,6 +187,8 @@ def test_a_pattern_of_the_user_stays_but_what_is_searched_wins(search, tmp_path)
         (["sweep=quick"], ["sweep"]),
         (["optimizer.lr=-1"], ["optimizer.lr=-1"]),
         (["trainer=ddp_cpu", "trainer.devices=2"], ["a search runs on one device", "trainer.devices=1"]),
+        (["search.space={trainer.devices: [1, 2]}"], ["a trial of a search runs on one device"]),
+        (["search.space={trainer.num_nodes: [1, 2]}"], ["a trial of a search runs on one device"]),
     ],
     ids=lambda value: " ".join(value),
 )  # fmt: skip

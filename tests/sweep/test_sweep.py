@@ -170,6 +170,9 @@ def test_a_checkpoint_cut_off_while_written_is_no_obstacle(tmp_path, capsys):
     assert half_done(config) is None
     assert f"ckpt_path={path}: is damaged" in capsys.readouterr().err
     assert [kept.name for kept in path.parent.iterdir()] == ["last.damaged.ckpt"]
+    (path.parent / "best.ckpt").write_bytes(b"best")  # the job starts afresh, and would write over it
+    assert half_done(config) is None
+    assert sorted(kept.name for kept in path.parent.iterdir()) == ["best.damaged.ckpt", "last.damaged.ckpt"]
 
 
 @pytest.mark.slow
@@ -179,6 +182,35 @@ def test_a_failing_job_does_not_keep_the_others_from_running(sweep, tmp_path):
     (blocked / "result.json").write_text("{")
     sweep("trainer.max_epochs=1", code=2).assert_refused(["1 of 2 jobs failed: resnet10_4bit_apot_seed0", "error.txt"])
     assert (tmp_path / "sweep/resnet10_4bit_uniform_seed0/result.json").exists()
+
+
+def test_a_job_that_breaks_off_is_told_like_one_with_a_mistake(sweep, run_script, tmp_path, monkeypatch):
+    from apot_lit.training import fit
+
+    def trained(config, *_):
+        if config["quant"]["power"]:
+            raise ZeroDivisionError("one line\nand another")
+        return {"val_accuracy": 0.5}
+
+    monkeypatch.setattr(fit, "train", trained)
+    outcome = sweep(code=2)
+    assert "error: 1 of 2 jobs failed: resnet10_4bit_apot_seed0; see error.txt" in outcome.err
+    assert outcome.err.strip().endswith("the first: ZeroDivisionError: one line and another")
+    assert "in trained" in outcome.err  # for whoever looks for the cause, the traceback stays
+
+
+def test_jobs_of_other_scripts_that_fail_are_told_at_the_end(run_script, tmp_path):
+    (tmp_path / "empty").mkdir()
+    found = (
+        "results_dir=results,empty,nowhere",
+        f"hydra.sweep.dir={tmp_path}/out",
+        "hydra.sweep.subdir=${hydra.job.num}",
+    )
+    (tmp_path / "results").symlink_to(ROOT / "results/best")
+    outcome = run_script("report.py", "-m", *found)
+    assert outcome.code == 2
+    assert "error: 2 of 3 jobs failed: 1, 2; see error.txt in the directory of each; the first: " in outcome.err
+    assert (tmp_path / "out/0/results.csv").exists()
 
 
 @pytest.mark.parametrize(
