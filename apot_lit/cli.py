@@ -95,7 +95,8 @@ def run(main: Callable[[], Any]) -> None:
     try:
         for given in sys.argv[1:]:
             refuse_several_choices(given)
-        sys.argv[1:] = with_launcher(sys.argv[1:])
+        flags = [given for given in sys.argv[1:] if given in ("-m", "--multirun")]  # argparse takes them first alone
+        sys.argv[1:] = with_launcher([*flags, *(given for given in sys.argv[1:] if given not in flags)])
         main()
     except (UserError, HydraException, OmegaConfBaseException, YAMLError, OSError) as error:
         if tracebacks:

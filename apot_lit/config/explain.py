@@ -1,5 +1,6 @@
 """What is wrong with a configuration, in one line: what, where, and what is allowed."""
 
+import re
 import shlex
 from collections.abc import Sequence
 
@@ -19,6 +20,7 @@ from apot_lit.errors import UserError, unknown_key
 from apot_lit.installed import CONF
 
 _OPTIONAL_SECTIONS = ("sweep", "model")  # null until something is chosen for them
+_NO_GROUP = re.compile(r"Could not override '(\w+)'\. No match in the defaults list")
 _ONE_OF = ("model", "quant", "data", "optimizer", "scheduler", "trainer", "experiment", "debug", "sweep")
 
 
@@ -31,6 +33,9 @@ def explain(error: Exception) -> str:
             return f"{group}={name}: there is no such {group.removesuffix('s')}; choose from {', '.join(names)}"
     if isinstance(error, OverrideParseException):
         return _not_parsed(error.override)
+    unknown = _NO_GROUP.match(str(error))
+    if unknown is not None:
+        return f"{unknown[1]}=...: is no choice of this script; --help shows its options"
     cause = error.__cause__ if isinstance(error.__cause__, OmegaConfBaseException) else error
     if isinstance(cause, MissingMandatoryValue):
         return f"{cause.full_key}: a value is needed; add {cause.full_key}=..."

@@ -96,7 +96,7 @@ class TrainerConfig:
     deterministic: bool = option(False, TRUTH, "only operations that repeat bit by bit")
     detect_anomaly: bool = option(False, TRUTH, "look for NaN in every operation, slowly")
     profiler: str | None = option(
-        None, OneOf((None, "simple", "advanced", "pytorch")), "measure where the time goes: simple, advanced"
+        None, OneOf((None, "simple", "advanced", "pytorch")), "measure where the time of the training goes"
     )
 
 

@@ -84,7 +84,8 @@ def export_path(config: Mapping[str, Any]) -> Path | None:
         UserError: for options that an export can't be evaluated with.
     """
     path = Path(config["ckpt_path"])
-    if not path.is_dir() and path.suffix != ".onnx":
+    run = path.is_dir() and config["engine"] == TORCH and not (path / "network.h").exists()
+    if run or (not path.is_dir() and path.suffix != ".onnx"):
         return None
     where, engine = f"ckpt_path={path}", "c" if path.is_dir() else "onnx"
     if not path.exists():

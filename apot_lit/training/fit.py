@@ -1,12 +1,16 @@
 """Training: builds the parts from a configuration, runs the Trainer, writes what came out."""
 
-from collections.abc import Mapping, Sequence
+import signal
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Checkpoint, LearningRateMonitor, ModelCheckpoint
 from pytorch_lightning.loggers import Logger
+from pytorch_lightning.profilers import PassThroughProfiler
 from pytorch_lightning.utilities import rank_zero_only
 
 from apot_lit.data.datamodule import build_datamodule
@@ -99,19 +103,22 @@ def _train(
         print(opening(config, classifier, datamodule.split_sizes, hardware(trainer.strategy.root_device)), flush=True)
     calibration_seconds = calibrate(trainer, classifier, datamodule, config)
     _fit(trainer, classifier, datamodule, config["ckpt_path"])
-    best = _best_checkpoint(trainer) if trainer.max_epochs else write_untrained(trainer)
+    # The training is what is profiled; torch's profiler can't tell of a test after it.
+    trainer.profiler = PassThroughProfiler()  # type: ignore[attr-defined]
     epochs, steps = trainer.current_epoch, trainer.global_step
     scores: dict[str, Any] = {}
-    if best is not None:
-        checkpoint = load_checkpoint(best)
-        load_network(classifier.network, network_state(checkpoint), f"checkpoint {best}")
-        try:
-            scores = {
-                "best_epoch": checkpoint["epoch"] + 1 if trainer.max_epochs else 0,
-                **_scores(trainer, classifier, datamodule, config["test"]),
-            }
-        except (SystemExit, KeyboardInterrupt) as error:
-            raise Interrupted(how_to_go_on(_last_checkpoint(trainer), complete=True)) from error
+    try:
+        with _told_to_stop():
+            best = _best_checkpoint(trainer) if trainer.max_epochs else write_untrained(trainer)
+            if best is not None:
+                checkpoint = load_checkpoint(best)
+                load_network(classifier.network, network_state(checkpoint), f"checkpoint {best}")
+                scores = {
+                    "best_epoch": checkpoint["epoch"] + 1 if trainer.max_epochs else 0,
+                    **_scores(trainer, classifier, datamodule, config["test"]),
+                }
+    except (SystemExit, KeyboardInterrupt) as error:
+        raise Interrupted(how_to_go_on(_last_checkpoint(trainer), complete=True)) from error
     if not trainer.is_global_zero:
         return {}
     result = {
@@ -173,6 +180,19 @@ def _fit(
         last = _last_checkpoint(trainer)
         kept = "no checkpoint was written yet" if last is None else f"the last good checkpoint is {last}"
         raise UserError(f"{what}; {kept}") from error
+
+
+@contextmanager
+def _told_to_stop() -> Iterator[None]:
+    """A termination signal within is what Ctrl-C is; only the main thread of a process can be asked for that."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _best_checkpoint(trainer: pl.Trainer) -> Path | None:

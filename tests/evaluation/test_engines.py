@@ -110,6 +110,8 @@ def test_another_stream_gives_other_logits(run_script, files, tmp_path):
         ("4.ckpt", ["engine=c", "arithmetic=float"], "arithmetic=float: engine=c computes in integers"),
         ("4.ckpt", ["engine=rust"], "engine=rust: must be one of torch, c, onnx"),
         ("c", [], "is no checkpoint; an export of this kind is evaluated with engine=c"),
+        (".", [], "is a directory; name the file in it, such as checkpoints/best.ckpt"),
+        ("c", ["data=fashion_mnist"], "data=...: is no choice of this script; --help shows its options"),
         ("c", ["engine=onnx"], "is no checkpoint; an export of this kind is evaluated with engine=c"),
         ("net.onnx", ["engine=c"], "is no checkpoint; an export of this kind is evaluated with engine=onnx"),
         ("none.onnx", ["engine=onnx"], "none.onnx: there is no such file"),

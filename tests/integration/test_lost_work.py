@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from apot_lit.runs.checkpoint import sealed
-from tests.conftest import ROOT
+from tests.conftest import ROOT, slowly
 from tests.integration.test_train_evaluate import TINY, assert_same_weights, train, weights  # noqa: F401 - a fixture
 
 NASTY = "lr=0.1, (b) {c} [d] 'e' ü"
@@ -180,11 +180,12 @@ def test_without_its_best_checkpoint_a_moved_run_says_so(checkpoint, run_script,
     assert json.loads((moved / "result.json").read_text())["best_epoch"] == 2
 
 
-def test_ctrl_c_in_the_evaluation_says_that_training_is_complete(train, run_script, monkeypatch):  # noqa: F811
+@pytest.mark.parametrize("number", [signal.SIGINT, *slowly(signal.SIGTERM)])
+def test_ctrl_c_in_the_evaluation_says_that_training_is_complete(train, run_script, monkeypatch, number):  # noqa: F811
     from apot_lit.training import fit
 
     def interrupted(*_):
-        raise KeyboardInterrupt
+        signal.raise_signal(number)
 
     monkeypatch.setattr(fit, "evaluate_split", interrupted)
     directory, outcome = train("trainer.max_epochs=1", code=130)

@@ -276,6 +276,16 @@ def test_any_option_of_lightnings_trainer_is_handed_through(train, plus):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("profiler", ["simple", "advanced", "pytorch"])
+def test_a_profile_is_that_of_the_training_and_ends_with_a_result(train, profiler):
+    directory, outcome = train("trainer.max_epochs=1", "model.width=1", f"trainer.profiler={profiler}")
+    assert (directory / "result.json").exists()
+    assert "Traceback" not in outcome.err
+    assert "FIT Profiler Report" in outcome.out + outcome.err
+    assert "TEST Profiler Report" not in outcome.out + outcome.err
+
+
+@pytest.mark.slow
 def test_a_training_ends_in_time(train):
     directory, _ = train("trainer.max_epochs=1000", "trainer.max_time=00:00:00:05", "data.train_images=64")
     assert 1 <= json.loads((directory / "result.json").read_text())["epochs"] < 1000
