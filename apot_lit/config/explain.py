@@ -21,7 +21,7 @@ from apot_lit.installed import CONF
 
 _OPTIONAL_SECTIONS = ("sweep", "model")  # null until something is chosen for them
 _NO_GROUP = re.compile(r"Could not override '(\w+)'\. No match in the defaults list")
-_ONE_OF = ("model", "quant", "data", "optimizer", "scheduler", "trainer", "experiment", "debug", "sweep")
+_ONE_OF = ("model", "quant", "data", "optimizer", "scheduler", "trainer")
 
 
 def explain(error: Exception) -> str:
