@@ -40,6 +40,8 @@ class Plan:
         self._base = self.config({}, directory)
         if self._base["data"]["val_split"] == 0:
             raise UserError("data.val_split=0: a search needs validation images")
+        if self._base["trainer"]["fast_dev_run"]:
+            raise UserError("trainer.fast_dev_run: a search needs results, which such runs do not have")
         bits, options = settings["bits"], read_options(settings["space"])
         if not bits and not options:
             raise UserError("search.bits=[]: with an empty search.space there is nothing to search")

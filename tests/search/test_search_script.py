@@ -182,6 +182,7 @@ def test_a_pattern_of_the_user_stays_but_what_is_searched_wins(search, tmp_path)
         (["search.space={data.val_split: [1]}"], ["search.space.data.val_split"]),
         (["data.val_split=0"], ["data.val_split=0", "validation"]),
         (["quant.bit=32"], ["quant.bit=32", "search.bits=[]"]),
+        (["trainer.fast_dev_run=true"], ["trainer.fast_dev_run", "needs results"]),
         (["test=true"], ["test"]),
         (["ckpt_path=x"], ["ckpt_path"]),
         (["sweep=quick"], ["sweep"]),
