@@ -19,8 +19,8 @@ from apot_lit.runs.text import counted, listed
 _NOTE = (
     "Differences are in points of test accuracy, with half the wider of two 95 % intervals: that of the pairs of runs "
     "that share network and seed, and that of the test images. Pairs of one seed at several bit widths or of several "
-    "networks are taken as independent. They are corrected for the number of comparisons by "
-    "Holm's method where that is said."
+    "networks are taken as independent. Differences are corrected for the number of comparisons by Holm's method where "
+    "that is said."
 )
 _SMALL = "small"
 _TRAINED = (5, 4, 3, 2)
