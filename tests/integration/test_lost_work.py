@@ -42,6 +42,7 @@ def test_a_second_run_in_a_directory_is_refused_and_changes_nothing(train, tmp_p
     assert {path: path.read_bytes() for path in before} == before
 
 
+@pytest.mark.slow
 def test_a_run_in_the_directory_of_another_one_is_refused_whatever_is_left_of_it(train, run_script, tmp_path):  # noqa: F811
     small = ("trainer.max_epochs=1", "model.width=1")
     first, _ = train(*small, name="first")

@@ -199,6 +199,7 @@ def test_a_job_that_breaks_off_is_told_like_one_with_a_mistake(sweep, run_script
     assert "in trained" in outcome.err  # for whoever looks for the cause, the traceback stays
 
 
+@pytest.mark.slow
 def test_jobs_of_other_scripts_that_fail_are_told_at_the_end(run_script, tmp_path):
     (tmp_path / "empty").mkdir()
     found = (
