@@ -74,7 +74,7 @@ def test_wrong_content(originals, tmp_path):
 
 @pytest.mark.slow
 def test_wrong_content_at_length(originals, tmp_path):
-    sweep_content(originals, tmp_path, range(1000, 3000), every=20)
+    sweep_content(originals, tmp_path, range(1000, 1800), every=20)
 
 
 def test_damaged_files(originals, tmp_path):
