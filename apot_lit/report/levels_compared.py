@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from apot_lit.report.collect import Collection, Group
 from apot_lit.report.pairs import Pairs, apot_and, difference, on_two_machines, p_cell
-from apot_lit.report.statistics import SIGNIFICANT, Comparison, holm, spread
+from apot_lit.report.statistics import SIGNIFICANT, Comparison, corrected_p_values, spread
 from apot_lit.report.tables import Table
 from apot_lit.runs.protocol import SCHEME_NAMES, Row
 from apot_lit.runs.text import counted
@@ -96,8 +96,7 @@ def compared_families(collection: Collection) -> list[Compared]:
             pairs[width, bit, other] = apot_and(other, group, [MODEL], bit) if group is not None else {}
         every = {key: difference(both) for key, both in pairs.items()}
         differences = {key: one for key, one in every.items() if one is not None}
-        p_values = {key: one.p_value for key, one in differences.items() if one.p_value is not None}
-        found.append(Compared(family, pairs, differences, holm(p_values, len(pairs))))
+        found.append(Compared(family, pairs, differences, corrected_p_values(differences, len(pairs))))
     return found
 
 

@@ -10,7 +10,7 @@ from apot_lit.models.foreign import image_options
 from apot_lit.quant import quant_layers
 from apot_lit.report.collect import Collection, Group, Run
 from apot_lit.report.pairs import by_seed, described, difference
-from apot_lit.report.statistics import SIGNIFICANT, Comparison, holm
+from apot_lit.report.statistics import SIGNIFICANT, Comparison, corrected_p_values
 from apot_lit.report.tables import Table, percent_spread
 from apot_lit.runs.protocol import SCHEME_NAMES, Row
 from apot_lit.runs.text import counted, processor
@@ -151,8 +151,7 @@ def _compared(entries: Sequence[Entry], mixed: Sequence[Entry]) -> list[str]:
 def _corrected(found: Mapping[int, Sequence[Comparison]]) -> str:
     """What is left when so many comparisons are corrected for their number."""
     every = [one for comparisons in found.values() for one in comparisons]
-    known = {place: one.p_value for place, one in enumerate(every) if one.p_value is not None}
-    left = sum(p < SIGNIFICANT for p in holm(known, len(every)).values())
+    left = sum(p < SIGNIFICANT for p in corrected_p_values(dict(enumerate(every)), len(every)).values())
     corrected = f"{counted(len(every), 'comparison')} corrected for their number (Holm)"
     return (
         f"with the p-values of {corrected}, {left or 'none'} of them {'is' if left < 2 else 'are'} below {SIGNIFICANT}"

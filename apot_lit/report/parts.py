@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from apot_lit.report.collect import Collection, Group, Run
 from apot_lit.report.pairs import Pairs, by_seed, change_of, described, difference, p_cell
-from apot_lit.report.statistics import holm
+from apot_lit.report.statistics import corrected_p_values
 from apot_lit.report.tables import Table, percent_spread
 from apot_lit.runs.protocol import Row
 
@@ -142,8 +142,7 @@ def _usual(main: Group, bit: int) -> list[Run]:
 
 def _rows(main: Group, changes: list[Change]) -> Iterator[list[str]]:
     compared = {(change.part.key, change.bit): difference(change.pairs) for change in changes}
-    p_values = {key: one.p_value for key, one in compared.items() if one is not None and one.p_value is not None}
-    corrected = holm(p_values, len(p_values))
+    corrected = corrected_p_values({key: one for key, one in compared.items() if one is not None})
     for bit in BITS:
         usual = _usual(main, bit)
         if usual:

@@ -147,6 +147,17 @@ def holm(p_values: Mapping[Any, float], comparisons: int) -> dict[Any, float]:
     return corrected
 
 
+def corrected_p_values(differences: Mapping[Any, Comparison], comparisons: int | None = None) -> dict[Any, float]:
+    """P-values by Holm's method of the differences that are of several pairs.
+
+    Args:
+        differences: of one family.
+        comparisons: of the whole family, those still to come as well; None: those that are of several pairs.
+    """
+    p_values = {key: one.p_value for key, one in differences.items() if one.p_value is not None}
+    return holm(p_values, len(p_values) if comparisons is None else comparisons)
+
+
 def compare(first: Mapping[Any, Outcome], second: Mapping[Any, Outcome]) -> Comparison | None:
     """Compares outcomes of the same seeds, or networks and seeds, by a paired t-test and over test images.
 

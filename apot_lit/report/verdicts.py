@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from apot_lit.report.pairs import Pairs, difference, in_points, on_two_machines
-from apot_lit.report.statistics import SIGNIFICANT, Comparison, holm
+from apot_lit.report.statistics import SIGNIFICANT, Comparison, corrected_p_values
 from apot_lit.runs.text import counted, listed
 
 _LISTED = 4
@@ -57,15 +57,14 @@ def verdicts(changes: Sequence[tuple[str, Pairs]]) -> str:
 
 def _corrected(told: Sequence[Named], compared: Sequence[Named]) -> str:
     """Which of those that are more than noise still are when all comparisons are corrected for their number."""
-    p_values = {name: one.p_value for name, one in compared if one.p_value is not None}
-    if len(p_values) == 1:
+    corrected = corrected_p_values(dict(compared))
+    if len(corrected) == 1:
         return ""
-    corrected = holm(p_values, len(p_values))
     left = [name for name, _ in told if corrected[name] < SIGNIFICANT]
     if len(left) == len(told):
-        return f" (also corrected for {len(p_values)} comparisons)"
+        return f" (also corrected for {len(corrected)} comparisons)"
     still = f"only {listed(left)} {'is' if len(left) == 1 else 'are'}" if left else "none is"
-    return f" (corrected for {len(p_values)} comparisons, {still})"
+    return f" (corrected for {len(corrected)} comparisons, {still})"
 
 
 def _interval(found: Named, decimals: int) -> str:
