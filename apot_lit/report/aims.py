@@ -90,7 +90,7 @@ def _networks(collection: Collection, bit: int) -> Iterator[tuple[str, list[Run]
 def best_with_stem(collection: Collection, stem: str) -> Group | None:
     """The runs by `best` of networks with this stem and nothing else changed, None without any."""
     options = () if stem == "reference" else (("model.stem", stem),)
-    main = next((group for group in collection.groups if group.recipe == "best" and group.main), None)
+    main = collection.main("best")
     wanted = {*(main.protocol if main else ()), *options}
     return next((group for group in collection.groups if {*group.protocol} == wanted), None)
 

@@ -40,7 +40,7 @@ def best_summary(collection: Collection) -> str | None:
 
 
 def _against_uniform(group: Group, bits: Sequence[int]) -> str | None:
-    compared = {bit: apot_minus_uniform(group, _models(group), bit) for bit in bits}
+    compared = {bit: apot_minus_uniform(group, group.models, bit) for bit in bits}
     found = {bit: comparison for bit, comparison in compared.items() if comparison is not None}
     if not found:
         return None
@@ -51,14 +51,14 @@ def _against_uniform(group: Group, bits: Sequence[int]) -> str | None:
 
 
 def _against_float(group: Group, bits: Sequence[int]) -> str | None:
-    pairs = {bit: sharing(group, _models(group), (bit, "apot"), (FULL_PRECISION, "float")) for bit in bits}
+    pairs = {bit: sharing(group, group.models, (bit, "apot"), (FULL_PRECISION, "float")) for bit in bits}
     parts = [f"{in_points(one)} at {bit} bits" for bit in bits if (one := difference(pairs[bit])) is not None]
     return f"APoT minus float32 is {listed(parts)}." if parts else None
 
 
 def _wrong_images(group: Group, bits: Sequence[int]) -> str | None:
     kinds = [(bit, scheme) for bit in bits for scheme in ("apot", "uniform")]
-    models = [model for model in _models(group) if all(group.runs.get(Row(model, *kind)) for kind in kinds)]
+    models = [model for model in group.models if all(group.runs.get(Row(model, *kind)) for kind in kinds)]
     if not models or not bits:
         return None
 
@@ -74,10 +74,6 @@ def _wrong_images(group: Group, bits: Sequence[int]) -> str | None:
 
 def _accuracy(group: Group, row: Row) -> float:
     return mean(run.test_accuracy for run in group.runs[row])
-
-
-def _models(group: Group) -> list[str]:
-    return sorted({row.model for row in group.runs}, key=lambda name: (len(name), name))
 
 
 def _runs(group: Group) -> int:

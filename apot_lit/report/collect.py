@@ -90,6 +90,11 @@ class Group:
     protocol: tuple[Difference, ...]
     runs: dict[Row, list[Run]]
 
+    @property
+    def models(self) -> list[str]:
+        """Its networks, by their depth where they are called by it."""
+        return sorted({row.model for row in self.runs}, key=lambda name: (len(name), name))
+
 
 @dataclass(frozen=True)
 class Collection:
@@ -104,6 +109,10 @@ class Collection:
     groups: list[Group]
     left_out: list[tuple[str, str]]
     diverged: dict[tuple[str, Row], str]
+
+    def main(self, recipe: str) -> Group | None:
+        """The first main group of a recipe, None without one."""
+        return next((group for group in self.groups if group.recipe == recipe and group.main), None)
 
 
 def collect(directory: Path) -> Collection:

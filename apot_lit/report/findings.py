@@ -52,18 +52,6 @@ def findings_list(collection: Collection, other: Collection, aims: Sequence[Aim]
     return "\n".join([*numbered, "", f"{_NOTE} {_one_seed(collection)}"])
 
 
-def _main(collection: Collection, recipe: str) -> Group | None:
-    return next((group for group in collection.groups if group.recipe == recipe and group.main), None)
-
-
-def _models(group: Group) -> list[str]:
-    return sorted({row.model for row in group.runs}, key=_order)
-
-
-def _order(model: str) -> tuple[int, str]:
-    return len(model), model  # by depth, for what is called by it
-
-
 def _bits(group: Group) -> list[int]:
     return sorted({row.bit for row in group.runs} - {FULL_PRECISION}, reverse=True)
 
@@ -71,11 +59,11 @@ def _bits(group: Group) -> list[int]:
 def _against_float(collection: Collection) -> str:
     parts: list[str] = []
     for recipe in ("best", "fast", "reference"):
-        group = _main(collection, recipe)
+        group = collection.main(recipe)
         if group is None:
             continue
         # By `fast` many seeds of one network are there, which would outweigh the others.
-        models = [MODEL] if recipe == RECIPE else _models(group)
+        models = [MODEL] if recipe == RECIPE else group.models
         found = []
         for bit in _bits(group):
             for scheme in ("apot", "uniform"):
@@ -105,7 +93,7 @@ def _parts(collection: Collection) -> str:
 def _fashion(other: Collection) -> str:
     parts = []
     for group in other.groups:
-        for model in _models(group) if group.main else ():
+        for model in group.models if group.main else ():
             pairs = {bit: apot_and_uniform(group, [model], bit) for bit in _bits(group)}
             found = [(f"{bit} bits", both) for bit, both in pairs.items() if both]
             if found:
@@ -136,8 +124,8 @@ def _depth(collection: Collection) -> str:
     group = best_with_stem(collection, "reference")
     rows = {} if group is None else group.runs
     changes = []
-    for model in sorted({row.model for row in rows} - {MODEL}, key=_order):
-        own = [row for row in rows if row.model == model]
+    for model in () if group is None else group.models:
+        own = [row for row in rows if row.model == model != MODEL]
         every = [by_seed(_kind(row), rows[row], rows.get(row._replace(model=MODEL), [])) for row in own]
         if any(every):
             changes.append((model, reduce(or_, every)))
@@ -190,7 +178,7 @@ def _one_seed(collection: Collection) -> str:
     for group in collection.groups:
         if not group.main and dict(group.protocol).get("model.stem") != _SMALL:
             continue
-        own = [part for model in _models(group) for part in _single(group, model)]
+        own = [part for model in group.models for part in _single(group, model)]
         if own:
             parts.append(f"{group.name}: {listed(own)}")
     if not parts:

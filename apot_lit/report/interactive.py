@@ -35,7 +35,7 @@ def as_html(figure: Any) -> str:
 
 def accuracy_picture(group: Group) -> Any:
     """Test accuracy against bits, a panel for each network: a dot for each seed, the mean with its 95 % interval."""
-    models = sorted({row.model for row in group.runs}, key=lambda name: (len(name), name))
+    models = group.models
     columns = min(2, len(models))
     lines = ceil(len(models) / columns)
     figure = make_subplots(lines, columns, subplot_titles=models, shared_yaxes="all", vertical_spacing=0.3 / lines)
@@ -61,7 +61,7 @@ def accuracy_picture(group: Group) -> Any:
 
 def difference_picture(group: Group) -> Any | None:
     """APoT minus uniform: a dot for each pair of one network and seed, the mean with its 95 % interval."""
-    models = sorted({row.model for row in group.runs}, key=lambda name: (len(name), name))
+    models = group.models
     every = [("all", models)] if len(models) > 1 else []
     names, means, halves, dots = [], [], [], []
     for bit in sorted({row.bit for row in group.runs} - {FULL_PRECISION}):

@@ -105,7 +105,7 @@ def _groups(collection: Collection) -> dict[int, Group | None]:
 
 
 def _group(collection: Collection, width: int) -> Group | None:
-    main = next((group for group in collection.groups if group.recipe == RECIPE and group.main), None)
+    main = collection.main(RECIPE)
     if main is None or width == 16:
         return main
     wanted = {*main.protocol, ("model.width", str(width))}

@@ -94,7 +94,7 @@ class Change(NamedTuple):
 
 def part_changes(collection: Collection) -> list[Change]:
     """Every part at every bit width, also those that were not run yet."""
-    main = _main(collection)
+    main = collection.main(RECIPE)
     if main is None:
         return []
     changes = []
@@ -110,7 +110,7 @@ def part_changes(collection: Collection) -> list[Change]:
 
 def parts_table(collection: Collection) -> str | None:
     """One row for each part and bit width that has runs, None without any."""
-    main = _main(collection)
+    main = collection.main(RECIPE)
     rows = [] if main is None else list(_rows(main, part_changes(collection)))
     if not rows:
         return None
@@ -130,10 +130,6 @@ def effects(collection: Collection) -> dict[str, str]:
             )
             found[f"effect_{part.key}"] = f"{part.short}: {said}"
     return found
-
-
-def _main(collection: Collection) -> Group | None:
-    return next((group for group in collection.groups if group.recipe == RECIPE and group.main), None)
 
 
 def _usual(main: Group, bit: int) -> list[Run]:

@@ -37,7 +37,7 @@ _MAX_DIGITS = 40
 
 def accuracy_against_bits(group: Group) -> Figure:
     """Test accuracy against bits, a panel for each network: a dot for each seed, the mean with its 95 % interval."""
-    models = sorted({row.model for row in group.runs}, key=lambda name: (len(name), name))
+    models = group.models
     figure, panels = pyplot.subplots(
         1,
         len(models),
